@@ -1,0 +1,1 @@
+"""Turns workload records into a profile: groups of like operators with their totals."""

@@ -1,0 +1,1 @@
+"""Three classic networks as plain programs that know nothing of AI Matrix, for the demo and as examples."""

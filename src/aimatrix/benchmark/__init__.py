@@ -1,0 +1,1 @@
+"""Writes the benchmark folder: specification, standalone model, its README."""

@@ -1,0 +1,76 @@
+"""An operator call as its framework spells it, before translation; and its spelling in JSON.
+
+The captured process writes these (`docs/file-formats.md`, "Spool"); nothing of the application's
+data is in them: shapes, dtypes, devices, and the attributes that a dialect asks for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aimatrix.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class TensorArg:
+    """A tensor that an operator took: its shape in elements, dtype and device type."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class RawCall:
+    """An operator's name (``aten::convolution``), overload, arguments by schema name, and phase.
+
+    Arguments are TensorArg, int, bool, str, None, or tuples of these; others are left out.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    overload: str = ""
+    phase: str = "forward"
+
+
+def from_json(text: str) -> RawCall:
+    """Read one call. Raises InputError unless it is a well-formed one."""
+    try:
+        document = json.loads(text)
+        return RawCall(
+            name=_text(document["name"]),
+            overload=_text(document.get("overload", "")),
+            phase=_text(document.get("phase", "forward")),
+            arguments={_text(key): _value(item) for key, item in document["arguments"].items()},
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InputError(f"not an operator call: {text[:80]!r}") from error
+
+
+def _value(item: Any) -> Any:
+    if isinstance(item, dict):
+        return TensorArg(
+            shape=tuple(_size(size) for size in item["shape"]),
+            dtype=_text(item["dtype"]),
+            device=_text(item["device"]),
+        )
+    if isinstance(item, list):
+        return tuple(_value(part) for part in item)
+    if item is None or isinstance(item, (bool, int, str)):
+        return item
+    raise TypeError(f"unexpected argument {item!r}")
+
+
+def _size(value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"a shape holds {value!r}")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, found {value!r}")
+    return value

@@ -1,0 +1,1 @@
+"""The place of readers for model files and traces (ONNX, PyTorch, Chakra, Kineto), one file each."""

@@ -1,0 +1,161 @@
+"""What measurements hand on: raw samples with their platform and environment."""
+
+from __future__ import annotations
+
+from statistics import median, quantiles
+from typing import Any, ClassVar
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    computed_field,
+    model_validator,
+)
+
+from aimatrix.model.artefact import Artefact, Part
+
+
+class Platform(Part):
+    """Hardware x backend x dtype x threads. threads: None leaves the framework's own choice."""
+
+    backend: str
+    device: str = "cpu"
+    dtype: str = "float32"
+    threads: PositiveInt | None = None
+
+    @property
+    def name(self) -> str:
+        """A short name: ``torch, float32, 2 threads``."""
+        parts = [self.backend, self.dtype]
+        if self.device != "cpu":
+            parts.append(self.device)
+        if self.threads is not None:
+            parts.append(f"{self.threads} thread{'s' if self.threads > 1 else ''}")
+        return ", ".join(parts)
+
+
+_STATISTICS = frozenset({"median", "p10", "p90", "spread"})
+
+
+class Timing(Part):
+    """Repeated times of one thing, in seconds; all statistics are computed from the samples."""
+
+    samples: tuple[NonNegativeFloat, ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_statistics(cls, data: Any) -> Any:
+        """Files show the statistics beside the samples; the samples alone are read back."""
+        if isinstance(data, dict):
+            return {key: value for key, value in data.items() if key not in _STATISTICS}
+        return data
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def median(self) -> float:
+        """The median, in seconds."""
+        return median(self.samples)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def p10(self) -> float:
+        """The tenth percentile, in seconds."""
+        return self._decile(0)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def p90(self) -> float:
+        """The ninetieth percentile, in seconds."""
+        return self._decile(8)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def spread(self) -> float:
+        """(p90 - p10) / median; above about 0.1 the machine was not quiet."""
+        return (self.p90 - self.p10) / self.median if self.median else 0.0
+
+    def _decile(self, index: int) -> float:
+        if len(self.samples) == 1:
+            return self.samples[0]
+        return quantiles(self.samples, n=10, method="inclusive")[index]
+
+
+class StageTiming(Part):
+    """The time of one stage, taken inside the pass."""
+
+    name: str
+    center: PositiveInt
+    multiplicity: PositiveFloat
+    timing: Timing
+
+
+class RunResult(Artefact):
+    """A run of a benchmark on one platform.
+
+    total: whole passes. predicted_seconds: the mix's time, the sum of multiplicity x median time
+    over the stages. steady: whether the spread was small before the time limit was reached.
+    """
+
+    SCHEMA: ClassVar[str] = "aimatrix.result"
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    platform: Platform
+    environment: dict[str, str]
+    benchmark_digest: str
+    total: Timing
+    stages: tuple[StageTiming, ...]
+    predicted_seconds: NonNegativeFloat
+    steady: bool
+
+
+class FidelityRow(Part):
+    """Real against synthetic time of one group, or of all; error: predicted / real - 1, signed."""
+
+    name: str
+    real: Timing
+    synthetic: Timing
+    multiplicity: PositiveFloat = 1.0
+    predicted_seconds: NonNegativeFloat
+    error: float
+
+
+class ApplicationTiming(Part):
+    """One application of the suite on one platform."""
+
+    name: str
+    weight: PositiveFloat
+    timing: Timing
+
+
+class LeftOut(Part):
+    """Something that a platform cannot run, and why."""
+
+    name: str
+    reason: str
+
+
+class PlatformFidelity(Part):
+    """Fidelity on one platform: the convolutions alone per group and in total, and whole models.
+
+    All rows are None (empty) when the platform could not run at all: ``left_out`` says why.
+    """
+
+    platform: Platform
+    environment: dict[str, str]
+    groups: tuple[FidelityRow, ...]
+    convolutions: FidelityRow | None
+    whole: FidelityRow | None
+    applications: tuple[ApplicationTiming, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+
+class Validation(Artefact):
+    """Real applications and the benchmark measured interleaved, one process per platform."""
+
+    SCHEMA: ClassVar[str] = "aimatrix.validation"
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    benchmark_digest: str
+    platforms: tuple[PlatformFidelity, ...]

@@ -1,0 +1,29 @@
+"""One row of the workload log: how often an application made an operator call in a time window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from aimatrix.model.calls import OpCall
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadRecord:
+    """Signature x application x host x time window -> calls.
+
+    name: the operator as its framework spells it (``aten::convolution``). window_start: UTC.
+    warps: *measured* warps of one call, None where only derived ones can be had.
+    time_ns: measured time of all the calls together, None where it was not measured.
+    """
+
+    call: OpCall
+    name: str
+    app: str
+    host: str
+    window_start: datetime
+    window_seconds: float
+    calls: int
+    source: str = "torch"
+    time_ns: int | None = None
+    warps: int | None = None

@@ -1,0 +1,1 @@
+"""Watches a running command and logs its operators."""

@@ -1,0 +1,144 @@
+"""Convolution: 1, 2 and 3 dimensions, grouped, depthwise, dilated, transposed."""
+
+from __future__ import annotations
+
+from math import prod
+
+from aimatrix.errors import InputError
+from aimatrix.model.calls import Cost, OpCall
+from aimatrix.ops import launch
+from aimatrix.ops.family import Family, is_count, is_counts, is_flag, is_sizes
+
+
+class Convolution(Family):
+    """Kinds: conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d.
+
+    Attributes: batch, in_channels, out_channels, groups, bias; and per spatial dimension
+    input_size, kernel_size, stride, padding, dilation, output_padding (0 unless transposed).
+    """
+
+    name = "convolution"
+    required = {
+        "batch": is_count,
+        "in_channels": is_count,
+        "out_channels": is_count,
+        "groups": is_count,
+        "bias": is_flag,
+        "input_size": is_counts,
+        "kernel_size": is_counts,
+        "stride": is_counts,
+        "padding": is_sizes,
+        "dilation": is_counts,
+        "output_padding": is_sizes,
+    }
+
+    def check(self, call: OpCall) -> None:
+        """As `Family.check`, and that ranks agree, groups divide channels, outputs are not empty."""
+        super().check(call)
+        rank = len(call["input_size"])
+        per_dimension = ("kernel_size", "stride", "padding", "dilation", "output_padding")
+        for attribute in per_dimension:
+            if len(call[attribute]) != rank:
+                raise InputError(f"a {call.kind} has {attribute} of another rank than input_size")
+        if call["in_channels"] % call["groups"] or call["out_channels"] % call["groups"]:
+            raise InputError(f"a {call.kind} has channels that its groups do not divide")
+        if min(output_size(call)) < 1:
+            raise InputError(f"a {call.kind} has an input smaller than its kernel")
+
+    def input_size(self, call: OpCall) -> float:
+        """The geometric mean of the input's sides."""
+        sides = call["input_size"]
+        return float(prod(sides) ** (1 / len(sides)))
+
+    def _output_shape(self, call: OpCall) -> tuple[int, ...]:
+        return (call["batch"], call["out_channels"], *output_size(call))
+
+    def _cost(self, call: OpCall, itemsize: int) -> Cost:
+        weights = _weights(call)
+        parameters = weights + (call["out_channels"] if call["bias"] else 0)
+        inputs = call["batch"] * call["in_channels"] * prod(call["input_size"])
+        outputs = prod(self._output_shape(call))
+        return Cost(
+            macs=macs(call),
+            bytes_read=(inputs + parameters) * itemsize,
+            bytes_written=outputs * itemsize,
+            parameters=parameters,
+            warps=_warps(call, outputs),
+        )
+
+
+def output_size(call: OpCall) -> tuple[int, ...]:
+    """Output size per spatial dimension (torch.nn.ConvNd and ConvTransposeNd, "Shape")."""
+    dimensions = zip(
+        call["input_size"],
+        call["kernel_size"],
+        call["stride"],
+        call["padding"],
+        call["dilation"],
+        call["output_padding"],
+        strict=True,
+    )
+    rule = _transposed_size if is_transposed(call) else _size
+    return tuple(rule(*dimension) for dimension in dimensions)
+
+
+def macs(call: OpCall) -> int:
+    """Multiply-adds: each position of the kernel's sliding, times the weights behind one channel.
+
+    A convolution does in_channels / groups x kernel for each output element; a transposed one
+    does out_channels / groups x kernel for each input element.
+    """
+    kernel = prod(call["kernel_size"])
+    if is_transposed(call):
+        inputs = call["batch"] * call["in_channels"] * prod(call["input_size"])
+        return int(inputs * (call["out_channels"] // call["groups"]) * kernel)
+    outputs = call["batch"] * call["out_channels"] * prod(output_size(call))
+    return int(outputs * (call["in_channels"] // call["groups"]) * kernel)
+
+
+def is_transposed(call: OpCall) -> bool:
+    """Whether the call is a transposed convolution."""
+    return call.kind.startswith("conv_transpose")
+
+
+def is_depthwise(call: OpCall) -> bool:
+    """Whether each input channel is filtered alone (groups = in_channels > 1)."""
+    return bool(call["groups"] == call["in_channels"] > 1)
+
+
+def split_groups(call: OpCall) -> tuple[OpCall, int]:
+    """A grouped convolution as ``groups`` equal ones of one group: (one of them, how many).
+
+    Depthwise ones stay whole: they are an operator of their own, not many convolutions.
+    """
+    groups = call["groups"]
+    if groups == 1 or is_depthwise(call):
+        return call, 1
+    single = call.replace(
+        groups=1,
+        in_channels=call["in_channels"] // groups,
+        out_channels=call["out_channels"] // groups,
+    )
+    return single, groups
+
+
+def _size(size: int, kernel: int, stride: int, padding: int, dilation: int, _: int) -> int:
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def _transposed_size(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, output_padding: int
+) -> int:
+    return (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1
+
+
+def _weights(call: OpCall) -> int:
+    return int(
+        call["in_channels"] * call["out_channels"] // call["groups"] * prod(call["kernel_size"])
+    )
+
+
+def _warps(call: OpCall, outputs: int) -> int:
+    if is_depthwise(call):
+        return launch.scalar_warps(outputs)
+    return launch.gemm_warps(outputs // call["groups"], call["groups"])

@@ -1,0 +1,37 @@
+"""Bytes an element of each dtype takes."""
+
+from aimatrix.errors import InputError
+
+_ITEMSIZE = {
+    "float64": 8,
+    "float32": 4,
+    "bfloat16": 2,
+    "float16": 2,
+    "float8_e4m3fn": 1,
+    "float8_e4m3fnuz": 1,
+    "float8_e5m2": 1,
+    "float8_e5m2fnuz": 1,
+    "complex32": 4,
+    "complex64": 8,
+    "complex128": 16,
+    "int64": 8,
+    "int32": 4,
+    "int16": 2,
+    "int8": 1,
+    "uint64": 8,
+    "uint32": 4,
+    "uint16": 2,
+    "uint8": 1,
+    "bool": 1,
+    "qint8": 1,
+    "quint8": 1,
+    "qint32": 4,
+    "none": 0,  # a call that took no tensor
+}
+
+
+def itemsize(dtype: str) -> int:
+    """Bytes per element of ``dtype``. Raises InputError for a dtype that is not known."""
+    if dtype not in _ITEMSIZE:
+        raise InputError(f"unknown dtype {dtype!r}")
+    return _ITEMSIZE[dtype]

@@ -1,0 +1,49 @@
+"""Elementwise operators: activations, arithmetic, comparisons; with broadcasting."""
+
+from __future__ import annotations
+
+from math import prod
+
+from aimatrix.errors import InputError
+from aimatrix.model.calls import Cost, OpCall
+from aimatrix.ops import launch
+from aimatrix.ops.family import Family, is_shapes
+
+
+class Elementwise(Family):
+    """Kinds: the operator's own name (relu, add, mul ...). No multiply-adds.
+
+    Attributes: inputs, the shapes of the operands that are tensors.
+    """
+
+    name = "elementwise"
+    required = {"inputs": is_shapes}
+
+    def check(self, call: OpCall) -> None:
+        """As `Family.check`, and that the operands' shapes broadcast."""
+        super().check(call)
+        broadcast(call["inputs"])
+
+    def _output_shape(self, call: OpCall) -> tuple[int, ...]:
+        return broadcast(call["inputs"])
+
+    def _cost(self, call: OpCall, itemsize: int) -> Cost:
+        outputs = prod(broadcast(call["inputs"]))
+        return Cost(
+            macs=0,
+            bytes_read=sum(prod(shape) for shape in call["inputs"]) * itemsize,
+            bytes_written=outputs * itemsize,
+            warps=launch.vector_warps(outputs),
+        )
+
+
+def broadcast(shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    """The common shape of ``shapes`` (NumPy's rule). Raises InputError when there is none."""
+    rank = max((len(shape) for shape in shapes), default=0)
+    output = []
+    for axis in range(-rank, 0):
+        sizes = {shape[axis] for shape in shapes if len(shape) >= -axis} - {1}
+        if len(sizes) > 1:
+            raise InputError(f"shapes {shapes} of an elementwise operator do not broadcast")
+        output.append(sizes.pop() if sizes else 1)
+    return tuple(output)

@@ -1,0 +1,87 @@
+"""What every operator family offers: a check of its attributes, a shape rule and a cost."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from aimatrix.errors import InputError
+from aimatrix.model.calls import Cost, OpCall
+from aimatrix.ops.dtypes import itemsize
+
+Check = Callable[[Any], bool]
+
+
+class Family(ABC):
+    """One operator family. Subclasses are stateless; `cost` and `output_shape` are pure."""
+
+    name: str
+    #: attribute name -> what it must be; all are required.
+    required: dict[str, Check] = {}
+
+    def cost(self, call: OpCall) -> Cost:
+        """The cost of a call. Raises InputError naming the attribute that is missing or wrong."""
+        self.check(call)
+        return self._cost(call, itemsize(call.dtype))
+
+    def output_shape(self, call: OpCall) -> tuple[int, ...] | None:
+        """Shape of the output, batch first; None where the inputs do not determine it."""
+        self.check(call)
+        return self._output_shape(call)
+
+    def input_size(self, call: OpCall) -> float | None:
+        """The size by which calls of this family are grouped; None: all form one group."""
+        return None
+
+    def check(self, call: OpCall) -> None:
+        """Raise InputError unless every required attribute is there and well formed."""
+        attributes = dict(call.attributes)
+        for attribute, accepts in self.required.items():
+            if attribute not in attributes:
+                raise InputError(f"a {call.kind} lacks its attribute {attribute}")
+            if not accepts(attributes[attribute]):
+                raise InputError(
+                    f"a {call.kind} has a bad attribute {attribute}: {attributes[attribute]!r}"
+                )
+
+    @abstractmethod
+    def _cost(self, call: OpCall, itemsize: int) -> Cost: ...
+
+    @abstractmethod
+    def _output_shape(self, call: OpCall) -> tuple[int, ...] | None: ...
+
+
+def is_count(value: Any) -> bool:
+    """A whole number of at least 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def is_size(value: Any) -> bool:
+    """A whole number of at least 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def is_flag(value: Any) -> bool:
+    """True or False."""
+    return isinstance(value, bool)
+
+
+def is_shape(value: Any) -> bool:
+    """A tuple of sizes of at least 0."""
+    return isinstance(value, tuple) and all(is_size(item) for item in value)
+
+
+def is_counts(value: Any) -> bool:
+    """A non-empty tuple of whole numbers of at least 1."""
+    return isinstance(value, tuple) and len(value) > 0 and all(is_count(item) for item in value)
+
+
+def is_sizes(value: Any) -> bool:
+    """A non-empty tuple of sizes of at least 0."""
+    return is_shape(value) and len(value) > 0
+
+
+def is_shapes(value: Any) -> bool:
+    """A tuple of shapes."""
+    return isinstance(value, tuple) and all(is_shape(item) for item in value)

@@ -1,0 +1,42 @@
+"""The launch model: how many warps a GPU would launch for an operator (*derived* warps).
+
+Measured warps (from kernel grids and blocks) win wherever a record has them; this model stands in
+where no GPU was watched. It is one documented assumption per kernel, the same on every machine:
+
+- **Convolution and matrix product**: an implicit GEMM kernel with CTA tiles of 64 x 64 outputs and
+  128 threads (4 warps), each thread holding 32 outputs. Tiles are packed along the flattened
+  output of a group (or of a batched product), as a persistent kernel packs them, so that a ragged
+  edge costs at most one tile. The whole K dimension is reduced inside the tile (no split-K).
+- **Depthwise convolution**: one thread per output element, blocks of 128 threads.
+- **Pooling, normalization, reduction**: one thread per output element, blocks of 128 threads.
+- **Elementwise, movement**: blocks of 128 threads, each thread a vector of 4 output elements.
+"""
+
+from __future__ import annotations
+
+WARP_THREADS = 32
+BLOCK_THREADS = 128
+WARPS_PER_BLOCK = BLOCK_THREADS // WARP_THREADS
+#: outputs that one block computes
+GEMM_TILE_OUTPUTS = 64 * 64
+SCALAR_TILE_OUTPUTS = BLOCK_THREADS
+VECTOR_TILE_OUTPUTS = BLOCK_THREADS * 4
+
+
+def gemm_warps(outputs: int, groups: int = 1) -> int:
+    """Warps of an implicit GEMM that computes ``outputs`` elements in each of ``groups``."""
+    return groups * _blocks(outputs, GEMM_TILE_OUTPUTS) * WARPS_PER_BLOCK
+
+
+def scalar_warps(outputs: int) -> int:
+    """Warps of a kernel with one thread per output element."""
+    return _blocks(outputs, SCALAR_TILE_OUTPUTS) * WARPS_PER_BLOCK
+
+
+def vector_warps(outputs: int) -> int:
+    """Warps of a kernel with one thread per vector of four output elements."""
+    return _blocks(outputs, VECTOR_TILE_OUTPUTS) * WARPS_PER_BLOCK
+
+
+def _blocks(outputs: int, tile: int) -> int:
+    return -(-outputs // tile)

@@ -1,0 +1,87 @@
+"""Data movement: concatenation, padding, copies, and views, which move nothing."""
+
+from __future__ import annotations
+
+from math import prod
+
+from aimatrix.errors import InputError
+from aimatrix.model.calls import Cost, OpCall
+from aimatrix.ops import launch
+from aimatrix.ops.family import Family, is_shapes
+
+
+class Movement(Family):
+    """Kinds: cat, stack, pad, copy, fill, view.
+
+    Attributes: inputs (shapes); dim of cat and stack; pads of pad: whole numbers, last axis
+    first, two an axis, as ``torch.nn.functional.pad`` takes them. A view costs nothing; a fill
+    reads nothing.
+    """
+
+    name = "movement"
+    required = {"inputs": is_shapes}
+
+    def check(self, call: OpCall) -> None:
+        """As `Family.check`, and that there is a dim to join along, or pads that fit."""
+        super().check(call)
+        if not call["inputs"]:
+            raise InputError(f"a {call.kind} has no inputs")
+        attributes = dict(call.attributes)
+        if call.kind in ("cat", "stack") and not isinstance(attributes.get("dim"), int):
+            raise InputError(f"a {call.kind} lacks its attribute dim")
+        if call.kind == "pad" and not _pads_fit(attributes.get("pads"), call["inputs"][0]):
+            raise InputError("a pad lacks pads that fit its input")
+
+    def _output_shape(self, call: OpCall) -> tuple[int, ...] | None:
+        first = call["inputs"][0]
+        if call.kind == "view":
+            return None
+        if call.kind == "cat":
+            return _concatenated(call["inputs"], call["dim"])
+        if call.kind == "stack":
+            dim = call["dim"] % (len(first) + 1)
+            return (*first[:dim], len(call["inputs"]), *first[dim:])
+        if call.kind == "pad":
+            return _padded(first, call["pads"])
+        return tuple(first)
+
+    def _cost(self, call: OpCall, itemsize: int) -> Cost:
+        shape = self._output_shape(call)
+        if shape is None:
+            return Cost(macs=0, bytes_read=0, bytes_written=0, warps=0)
+        outputs = prod(shape)
+        inputs = 0 if call.kind == "fill" else sum(prod(shape) for shape in call["inputs"])
+        return Cost(
+            macs=0,
+            bytes_read=inputs * itemsize,
+            bytes_written=outputs * itemsize,
+            warps=launch.vector_warps(outputs),
+        )
+
+
+def _concatenated(shapes: tuple[tuple[int, ...], ...], dim: int) -> tuple[int, ...]:
+    # torch lets empty vectors of one axis through in a concatenation
+    whole = [shape for shape in shapes if shape != (0,)] or [(0,)]
+    first = whole[0]
+    if any(len(shape) != len(first) for shape in whole) or not -len(first) <= dim < len(first):
+        raise InputError(f"shapes {shapes} cannot be joined along axis {dim}")
+    axis = dim % len(first)
+    total = sum(shape[axis] for shape in whole)
+    return (*first[:axis], total, *first[axis + 1 :])
+
+
+def _pads_fit(pads: object, shape: tuple[int, ...]) -> bool:
+    return (
+        isinstance(pads, tuple)
+        and len(pads) % 2 == 0
+        and len(pads) <= 2 * len(shape)
+        and all(isinstance(pad, int) for pad in pads)
+        and min(_padded(shape, pads), default=0) >= 0
+    )
+
+
+def _padded(shape: tuple[int, ...], pads: tuple[int, ...]) -> tuple[int, ...]:
+    output = list(shape)
+    for index in range(len(pads) // 2):
+        output[-1 - index] += pads[2 * index] + pads[2 * index + 1]
+    return tuple(output)

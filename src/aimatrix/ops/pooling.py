@@ -1,0 +1,83 @@
+"""Pooling: maximum and average, fixed and adaptive, 1 to 3 dimensions."""
+
+from __future__ import annotations
+
+from math import prod
+
+from aimatrix.errors import InputError
+from aimatrix.model.calls import Cost, OpCall
+from aimatrix.ops import launch
+from aimatrix.ops.family import Family, is_count, is_counts, is_flag, is_sizes
+
+
+class Pooling(Family):
+    """Kinds: max_pool, avg_pool, adaptive_max_pool, adaptive_avg_pool, with 1d, 2d or 3d behind.
+
+    Attributes: batch, channels, input_size; output_size of adaptive ones; kernel_size, stride,
+    padding, dilation and ceil_mode of the others. No multiply-adds.
+    """
+
+    name = "pooling"
+    required = {"batch": is_count, "channels": is_count, "input_size": is_counts}
+    _windowed = {
+        "kernel_size": is_counts,
+        "stride": is_counts,
+        "padding": is_sizes,
+        "dilation": is_counts,
+        "ceil_mode": is_flag,
+    }
+    _adaptive = {"output_size": is_counts}
+
+    def check(self, call: OpCall) -> None:
+        """As `Family.check`, with the attributes that the kind of pooling needs."""
+        super().check(call)
+        attributes = dict(call.attributes)
+        more = self._adaptive if call.kind.startswith("adaptive") else self._windowed
+        for name, accepts in more.items():
+            if name not in attributes or not accepts(attributes[name]):
+                raise InputError(f"a {call.kind} lacks a good attribute {name}")
+
+    def input_size(self, call: OpCall) -> float:
+        """The geometric mean of the input's sides."""
+        sides = call["input_size"]
+        return float(prod(sides) ** (1 / len(sides)))
+
+    def _output_shape(self, call: OpCall) -> tuple[int, ...]:
+        return (call["batch"], call["channels"], *output_size(call))
+
+    def _cost(self, call: OpCall, itemsize: int) -> Cost:
+        inputs = call["batch"] * call["channels"] * prod(call["input_size"])
+        outputs = prod(self._output_shape(call))
+        return Cost(
+            macs=0,
+            bytes_read=inputs * itemsize,
+            bytes_written=outputs * itemsize,
+            warps=launch.scalar_warps(outputs),
+        )
+
+
+def output_size(call: OpCall) -> tuple[int, ...]:
+    """Output size per spatial dimension (torch.nn.MaxPoolNd, "Shape")."""
+    if call.kind.startswith("adaptive"):
+        return tuple(call["output_size"])
+    ceil_mode = call["ceil_mode"]
+    return tuple(
+        _size(*dimension, ceil_mode)
+        for dimension in zip(
+            call["input_size"],
+            call["kernel_size"],
+            call["stride"],
+            call["padding"],
+            call["dilation"],
+            strict=True,
+        )
+    )
+
+
+def _size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    if not ceil_mode:
+        return room // stride + 1
+    output = -(-room // stride) + 1
+    # A last window must start inside the input or the left padding.
+    return output - 1 if (output - 1) * stride >= size + padding else output

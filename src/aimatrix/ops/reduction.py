@@ -1,0 +1,52 @@
+"""Reductions and what is built on them: sum, mean, maximum, softmax."""
+
+from __future__ import annotations
+
+from math import prod
+
+from aimatrix.errors import InputError
+from aimatrix.model.calls import Cost, OpCall
+from aimatrix.ops import launch
+from aimatrix.ops.family import Family, is_flag, is_shape
+
+#: kinds whose output has the shape of their input
+SHAPE_KEEPING = frozenset({"softmax", "log_softmax", "cumsum"})
+
+
+class Reduction(Family):
+    """Kinds: sum, mean, amax ..., and the shape-keeping softmax, log_softmax, cumsum.
+
+    Attributes: input (shape), dims (axes, none for all), keepdim. No multiply-adds.
+    """
+
+    name = "reduction"
+    required = {"input": is_shape, "keepdim": is_flag}
+
+    def check(self, call: OpCall) -> None:
+        """As `Family.check`, and that dims are axes of the input."""
+        super().check(call)
+        rank = len(call["input"])
+        dims = dict(call.attributes).get("dims")
+        if not isinstance(dims, tuple) or any(
+            not isinstance(dim, int) or not -max(rank, 1) <= dim < max(rank, 1) for dim in dims
+        ):
+            raise InputError(f"a {call.kind} has dims that are no axes of its input: {dims!r}")
+
+    def _output_shape(self, call: OpCall) -> tuple[int, ...]:
+        shape, rank = call["input"], len(call["input"])
+        if call.kind in SHAPE_KEEPING:
+            return tuple(shape)
+        axes = {dim % rank for dim in call["dims"]} if rank else set()
+        axes = axes or set(range(rank))
+        if call["keepdim"]:
+            return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+        return tuple(size for axis, size in enumerate(shape) if axis not in axes)
+
+    def _cost(self, call: OpCall, itemsize: int) -> Cost:
+        outputs = prod(self._output_shape(call))
+        return Cost(
+            macs=0,
+            bytes_read=prod(call["input"]) * itemsize,
+            bytes_written=outputs * itemsize,
+            warps=launch.scalar_warps(outputs),
+        )

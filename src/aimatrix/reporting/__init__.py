@@ -1,0 +1,1 @@
+"""Draws one self-contained HTML page from profile, benchmark and results."""

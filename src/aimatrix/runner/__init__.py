@@ -1,0 +1,1 @@
+"""Runs a benchmark on one platform: warm-up, repetitions, statistics, environment."""

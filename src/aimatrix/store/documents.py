@@ -1,0 +1,84 @@
+"""Reads and writes the JSON artefacts (profile, benchmark, results): checked, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from aimatrix.errors import InputError
+from aimatrix.model.artefact import Artefact
+
+A = TypeVar("A", bound=Artefact)
+
+
+def save(artefact: Artefact, path: Path) -> None:
+    """Write ``artefact`` as indented JSON, under a temporary name first and then renamed."""
+    write_text(path, artefact.model_dump_json(indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 file whole or not at all. Raises InputError when the folder refuses it."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all. Raises InputError when the folder refuses it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def load(kind: type[A], path: Path) -> A:
+    """Read and check an artefact of ``kind``.
+
+    Raises InputError that names the file, the field and the mend for anything else than a whole
+    artefact of this schema and of a version that this release knows.
+    """
+    document = _read_json(path)
+    if not isinstance(document, dict) or document.get("schema") != kind.SCHEMA:
+        found = document.get("schema") if isinstance(document, dict) else None
+        raise InputError(f"{path}: field schema: expected {kind.SCHEMA!r}, found {found!r}")
+    version = document.get("schema_version")
+    if isinstance(version, int) and version > kind.SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: field schema_version: {version} is newer than {kind.SCHEMA_VERSION}, the"
+            " newest that this release reads; upgrade aimatrix, or write the file again with it"
+        )
+    try:
+        # JSON mode: lists become tuples, nothing else is guessed
+        return kind.model_validate_json(json.dumps(document))
+    except ValidationError as error:
+        raise InputError(f"{path}: {_explain(error)}") from error
+
+
+def digest(artefact: Artefact) -> str:
+    """SHA-256 of an artefact's content, as hexadecimal text."""
+    return hashlib.sha256(artefact.model_dump_json().encode()).hexdigest()
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not JSON ({error}); write it again") from error
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"]) or "the document"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"field {field}: {first['msg'].lower()}{more}; mend the field, or write the file again"

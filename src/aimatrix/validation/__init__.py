@@ -1,0 +1,1 @@
+"""Measures real applications and the benchmark interleaved and states the fidelity error."""

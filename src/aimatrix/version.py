@@ -1,0 +1,3 @@
+"""The version of this package, written into every artefact."""
+
+VERSION = "0.1.0"
