@@ -6,9 +6,9 @@ they load when first used, so that importing the package costs nothing.
 
 from typing import Any
 
-from aimatrix.version import VERSION as __version__
+from aimatrix.version import VERSION
 
-__all__ = ["__version__"]
+__version__ = VERSION
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The errors that AI Matrix raises on purpose, each with the exit code it ends the command line in."""
+"""The errors that AI Matrix raises on purpose, each with its exit code."""
 
 
 class AimatrixError(Exception):
@@ -17,9 +17,8 @@ class MissingPackageError(InputError):
     """An optional package is not installed; the message is the command that installs it."""
 
     def __init__(self, package: str, purpose: str, install: str | None = None) -> None:
-        super().__init__(
-            f"{purpose} needs the package {package}; install it with: pip install {install or package}"
-        )
+        command = f"pip install {install or package}"
+        super().__init__(f"{purpose} needs the package {package}; install it with: {command}")
         self.package = package
 
 

@@ -1,1 +1,1 @@
-"""Three classic networks as plain programs that know nothing of AI Matrix, for the demo and as examples."""
+"""Three classic networks as plain programs that know nothing of AI Matrix."""

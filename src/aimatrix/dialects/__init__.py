@@ -1,1 +1,1 @@
-"""Translates the operator spellings of each framework into the canonical calls of `aimatrix.ops`."""
+"""Translates each framework's operator spellings into the canonical calls of `aimatrix.ops`."""

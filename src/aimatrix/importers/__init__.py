@@ -1,1 +1,1 @@
-"""The place of readers for model files and traces (ONNX, PyTorch, Chakra, Kineto), one file each."""
+"""The place of readers for model files and traces (ONNX, PyTorch, Chakra), one file each."""

@@ -1,1 +1,1 @@
-"""The values that stages of the pipeline hand to each other; no logic beyond their own consistency."""
+"""The values that stages of the pipeline hand to each other; only their own consistency."""

@@ -33,7 +33,7 @@ class Convolution(Family):
     }
 
     def check(self, call: OpCall) -> None:
-        """As `Family.check`, and that ranks agree, groups divide channels, outputs are not empty."""
+        """As `Family.check`; ranks agree, groups divide channels, no output is empty."""
         super().check(call)
         rank = len(call["input_size"])
         per_dimension = ("kernel_size", "stride", "padding", "dilation", "output_padding")

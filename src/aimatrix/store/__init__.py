@@ -1,1 +1,1 @@
-"""The workload log on disk: Parquet files that many processes write and anyone reads; and checked JSON documents."""
+"""The workload log on disk (Parquet files), and the checked JSON artefacts."""

@@ -1,4 +1,4 @@
-"""Reads and writes the JSON artefacts (profile, benchmark, results): checked, whole or not at all."""
+"""Reads and writes the JSON artefacts: checked, and whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Searches the widths with which a small model does the work of a profile, and lays the model out."""
+"""Searches the widths with which a small model does a profile's work, and lays it out."""
