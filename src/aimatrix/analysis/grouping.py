@@ -18,8 +18,8 @@ def find_centers(weights: Mapping[float, float]) -> list[int]:
     """The centres of a weighted set of sizes, largest first.
 
     ``weights`` maps each size to its weight (its MACs). From the largest size down, everything
-    within one octave forms a cluster, which is the least number of clusters so narrow; its centre is
-    the size with the most weight in it, so that a centre is always a size that really occurs.
+    within one octave forms a cluster (the fewest clusters that are so narrow); its centre is the
+    size with the most weight in it, so that a centre is always a size that really occurs.
     """
     centers = []
     remaining = sorted(weights, reverse=True)

@@ -213,7 +213,7 @@ def _elementwise(name: str, arguments: Arguments) -> Translation:
 
 def _dropout(name: str, arguments: Arguments) -> Translation:
     if arguments.get("train") is False:
-        return "identity", {"inputs": []}
+        return name, {"inputs": [(0,)]}  # at inference it hands its input on
     return _elementwise(name, arguments)
 
 
