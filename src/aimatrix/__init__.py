@@ -4,16 +4,16 @@ Each verb of the command line is a function of the same name here (``import_`` f
 they load when first used, so that importing the package costs nothing.
 """
 
+from importlib import import_module
 from typing import Any
 
 from aimatrix.version import VERSION
 
+__all__ = ["analyze", "compare", "demo", "monitor", "report", "run", "synthesize", "validate"]
 __version__ = VERSION
 
 
 def __getattr__(name: str) -> Any:
-    from aimatrix import api
-
-    if name in api.__all__:
-        return getattr(api, name)
+    if name in __all__:
+        return getattr(import_module("aimatrix.api"), name)
     raise AttributeError(f"module 'aimatrix' has no attribute {name!r}")
