@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import log2
 
 #: Sizes within one octave of the largest one share a centre: networks halve their inputs.
-OCTAVE = 1.0
+OCTAVE = 2.0
 
 
 def nearest_center(size: float, centers: Sequence[int]) -> int:
@@ -25,7 +25,7 @@ def find_centers(weights: Mapping[float, float]) -> list[int]:
     remaining = sorted(weights, reverse=True)
     while remaining:
         largest = remaining[0]
-        cluster = [size for size in remaining if log2(largest) - log2(size) < OCTAVE]
+        cluster = [size for size in remaining if size * OCTAVE > largest]
         heaviest = max(cluster, key=lambda size: (weights[size], size))
         centers.append(max(1, round(heaviest)))
         remaining = remaining[len(cluster) :]

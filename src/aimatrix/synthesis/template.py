@@ -1,0 +1,126 @@
+"""What a stage is made of before its widths are known: the filters of a group, in a fixed order.
+
+How counts become layers, how often a stage stands for its like, and which layers form the chain
+and which are branches is decided here and nowhere else (`docs/benchmark.md`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from math import gcd
+
+from aimatrix.model.artefact import expand
+from aimatrix.model.profile import Filter, Group
+
+#: A stage of more layers would be no small benchmark; its group is then scaled by multiplicity.
+MAX_LAYERS = 64
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTemplate:
+    """A layer without its widths."""
+
+    kernel_size: Pair
+    stride: Pair
+    padding: Pair
+    depthwise: bool
+
+    @property
+    def main(self) -> bool:
+        """Whether the layer keeps the size of its input, and so can be part of the chain."""
+        return self.stride == (1, 1) and all(size % 2 for size in self.kernel_size)
+
+
+@dataclass(frozen=True, slots=True)
+class StageTemplate:
+    """A stage without its widths; targets are those of the whole group.
+
+    multiplicity: how often the group does the work of one execution of the stage.
+    """
+
+    name: str
+    center: int
+    input_size: Pair
+    batch: int
+    multiplicity: float
+    layers: tuple[LayerTemplate, ...]
+    target_macs: int
+    target_warps: int
+
+
+def stage_templates(groups: Sequence[Group]) -> list[StageTemplate]:
+    """One template a group, from large inputs to small ones.
+
+    Counts are divided by what they all share (a log of a thousand inferences and a log of one
+    give the same model), and further in a group of more than `MAX_LAYERS` calls; multiplicity
+    says by how much. All stages run at one batch: the one of the group with the most MACs.
+    """
+    repeats = reduce(gcd, (item.count for group in groups for item in group.filters))
+    batch = max(1, round(max(groups, key=lambda group: group.macs).batch))
+    ordered = sorted(groups, key=lambda group: group.center, reverse=True)
+    return [_stage(number, group, repeats, batch) for number, group in enumerate(ordered, start=1)]
+
+
+def _stage(number: int, group: Group, repeats: int, batch: int) -> StageTemplate:
+    counts = _scaled([item.count for item in group.filters], repeats)
+    layers = _spread(
+        [
+            (_layer(item, group.input_size), count)
+            for item, count in zip(group.filters, counts, strict=True)
+        ]
+    )
+    return StageTemplate(
+        name=f"stage{number}",
+        center=group.center,
+        input_size=group.input_size,
+        batch=batch,
+        multiplicity=group.calls / len(layers) * group.batch / batch,
+        layers=tuple(layers),
+        target_macs=group.macs,
+        target_warps=group.warps,
+    )
+
+
+def _scaled(counts: Sequence[int], repeats: int) -> list[int]:
+    """Counts without their repeats, and at most about `MAX_LAYERS` together; none vanishes."""
+    counts = [count // repeats for count in counts]
+    total = sum(counts)
+    if total <= MAX_LAYERS:
+        return counts
+    return [max(1, count * MAX_LAYERS // total) for count in counts]
+
+
+def _layer(item: Filter, input_size: Pair) -> LayerTemplate:
+    kernel, stride = _pair(item.kernel_size), _pair(item.stride)
+    layer = LayerTemplate(kernel, stride, _pair(item.padding), item.depthwise)
+    same = (kernel[0] // 2, kernel[1] // 2)
+    too_small = any(
+        side + 2 * pad < size
+        for side, pad, size in zip(input_size, layer.padding, kernel, strict=True)
+    )
+    # The chain keeps its size, and a kernel must fit into its padded input.
+    if layer.main or too_small:
+        return LayerTemplate(kernel, stride, same, item.depthwise)
+    return layer
+
+
+def _pair(value: int | tuple[int, ...]) -> Pair:
+    height, width = expand(value)
+    return height, width
+
+
+def _spread(counted: Sequence[tuple[LayerTemplate, int]]) -> list[LayerTemplate]:
+    """Layers of each kind spread evenly over the stage, as networks mix their filters.
+
+    The k-th of n copies belongs at (k + 1/2) / n of the way; ties keep the given order.
+    """
+    places = [
+        ((2 * copy + 1) / (2 * count), number, layer)
+        for number, (layer, count) in enumerate(counted)
+        for copy in range(count)
+    ]
+    return [layer for _, _, layer in sorted(places, key=lambda place: place[:2])]
