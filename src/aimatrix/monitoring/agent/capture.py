@@ -1,0 +1,56 @@
+"""What a capture is: the part of the agent that sees operators, apart from where they are counted.
+
+A second capture needs a class with this interface and a line in `activation.CAPTURES`; the
+contract suite in ``tests/monitoring`` then runs on it. `docs/monitoring.md` has the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, Protocol
+
+#: slot of a call that is no work (a tensor without data): counted nowhere
+NO_WORK = -1
+
+#: One operator call for the spool: name, overload, phase, arguments (docs/file-formats.md)
+Description = dict[str, Any]
+
+
+class Tally(Protocol):
+    """Where a capture counts. All methods may be called from any thread."""
+
+    def slots(self) -> dict[Hashable, int]:
+        """The calling thread's known signatures, by keys of the capture's choice."""
+        ...
+
+    def open(self, describe: Callable[[], Description | None]) -> int:
+        """A slot for a signature never seen before; ``describe`` returns None for no work."""
+        ...
+
+    def add(self, slot: int) -> None:
+        """Count one call."""
+        ...
+
+
+class Capture(Protocol):
+    """Sees operator calls in this process from `start` to `stop` and counts them in a `Tally`.
+
+    The dispatch mode is one; a native callback on torch's RecordFunction is to be another, with
+    counts that it keeps in the spool's mapped table by itself. A capture sees every outermost
+    operator call of the threads it covers once, changes no result, starts no thread, holds no
+    lock while the application's code runs, and after a failure of its own stands aside.
+    """
+
+    name: str
+
+    def start(self) -> None:
+        """Begin to see calls, also of threads that the application starts later."""
+        ...
+
+    def stop(self) -> None:
+        """See no more calls of the calling thread and of threads started later."""
+        ...
+
+    def reset_after_fork(self) -> None:
+        """Go on in a forked child, where only the forking thread lives and the tally is empty."""
+        ...

@@ -1,0 +1,217 @@
+"""Captures operators with a torch dispatch mode: Python only, works with every build of torch.
+
+A mode sees what autograd hands on: ``linear`` arrives as ``t`` and ``addmm``, a convolution as
+``aten::convolution``; under ``torch.inference_mode`` the outermost spelling arrives instead. It
+belongs to a thread: see `threads`. What it costs is in `docs/monitoring.md`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from types import CodeType
+from typing import Any
+
+import torch
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+from torch.utils import _python_dispatch as modes
+
+from .capture import NO_WORK, Tally
+from .notice import notice
+from .signature import Plan, describe, describe_by_name, key
+from .threads import ThreadFollower
+
+_in_backward = torch._C._current_graph_task_id
+_is_grad_enabled = torch.is_grad_enabled
+_plain = torch._C._disabled_torch_dispatch_impl
+
+
+class DispatchCapture:
+    """The dispatch mode as a capture: on this thread, and on those that start later."""
+
+    name = "dispatch"
+
+    def __init__(self, attributes: Mapping[str, Sequence[str]], tally: Tally) -> None:
+        if not hasattr(modes.TorchDispatchMode, "ignore_compile_internals"):
+            # without it a mode would turn compiled models into eager ones
+            raise RuntimeError(f"torch {torch.__version__} is too old to be watched from Python")
+        self._phases = _Phases()
+        self._mode = CountingMode(attributes, tally, self._phases)
+        self._follower = ThreadFollower(self._enter, self._leave)
+
+    def start(self) -> None:
+        """Begin to see calls."""
+        _keep_dynamo_out()
+        self._phases.start()
+        self._enter()
+        self._follower.start()
+
+    def stop(self) -> None:
+        """See no more calls of this thread and of new ones."""
+        self._follower.stop()
+        self._leave()
+        self._phases.stop()
+
+    def reset_after_fork(self) -> None:
+        """Nothing to do: the mode is still on the stack of the thread that forked."""
+
+    def _enter(self) -> None:
+        # pushed without ``with``: that also sets flags of the whole process, which threads that
+        # come and go would leave in disorder, and which other parts of torch look at
+        try:
+            modes._push_mode(self._mode)
+        except Exception as error:
+            notice(f"a thread is not watched: {error!r}")
+
+    def _leave(self) -> None:
+        try:
+            if modes._get_current_dispatch_mode() is self._mode:
+                modes._pop_mode()
+        except Exception as error:
+            notice(f"a thread that ended was watched too long: {error!r}")
+
+
+class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts each operator call in a tally, and runs it unchanged.
+
+    After a failure of its own it says so once and only hands calls on.
+    """
+
+    # operators that take functions (cond, flex_attention) refuse to run under a mode without this
+    supports_higher_order_operators = True
+
+    def __init__(
+        self, attributes: Mapping[str, Sequence[str]], tally: Tally, phases: _Phases
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._attributes = attributes
+        self._tally = tally
+        self._phases = phases
+        self._plans: dict[int, Plan] = {}
+        self._failed = False
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # True would import torch._dynamo, more than a second, at the first operator
+        return False
+
+    @classmethod
+    def ignore_compile_internals(cls) -> bool:
+        """Compiled models stay compiled; seen are the operators that compiled code calls."""
+        return True
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run ``func`` and count it."""
+        if types and _any_subclass(types):
+            # a tensor subclass (fake, distributed, quantised): its own handler runs next, and
+            # we see what that does with plain tensors
+            return NotImplemented
+        if kwargs is None:
+            kwargs = {}
+        slot = self._slot(func, args, kwargs)
+        result = func(*args, **kwargs)
+        if slot >= 0:
+            self._tally.add(slot)
+        return result
+
+    def _slot(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+        if self._failed:
+            return NO_WORK
+        try:
+            plan = self._plans.get(id(func))
+            if plan is None:
+                plan = self._plans[id(func)] = Plan(func, self._attributes)
+            phase = self._phases.current()
+            try:
+                signature = key(plan, phase, args, kwargs)
+            except RuntimeError:  # a nested tensor: it has no shape
+                return self._find((plan.ident, phase), lambda: describe_by_name(plan, phase))
+            return self._find(signature, lambda: describe(plan, phase, args, kwargs))
+        except Exception as error:
+            self._failed = True
+            notice(f"this process is watched no more: {error!r}")
+            return NO_WORK
+
+    def _find(self, signature: Any, description: Callable[[], Any]) -> int:
+        slots = self._tally.slots()
+        slot = slots.get(signature)
+        if slot is None:
+            slot = self._tally.open(description)
+            if slot != 0:  # calls beyond the capacity would fill the memory with their keys
+                slots[signature] = slot
+        return slot
+
+
+def _any_subclass(types: Any) -> bool:
+    # torch names its own Tensor and Parameter here when it detaches a result
+    for kind in types:  # noqa: SIM110 - a generator would be one more frame at each operator
+        if kind.__torch_dispatch__ is not _plain:
+            return True
+    return False
+
+
+class _Phases(threading.local):
+    """Which phase of training the calling thread is in."""
+
+    def __init__(self) -> None:
+        self.stepping = False
+
+    def current(self) -> str:
+        """forward, backward or optimizer."""
+        if _in_backward() != -1:
+            return "backward"
+        # a closure that an optimizer calls for new gradients runs with gradients enabled
+        if self.stepping and not _is_grad_enabled():
+            return "optimizer"
+        return "forward"
+
+    def start(self) -> None:
+        self._handles = [
+            register_optimizer_step_pre_hook(self._before_step),
+            register_optimizer_step_post_hook(self._after_step),
+        ]
+
+    def stop(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _before_step(self, *_: Any) -> None:
+        # a compiled step traces this hook: nothing in it may stop the tracing
+        if not torch.compiler.is_compiling():
+            self.stepping = True
+
+    def _after_step(self, *_: Any) -> None:
+        if not torch.compiler.is_compiling():
+            self.stepping = False
+
+
+def _keep_dynamo_out() -> None:
+    """Tell torch.compile to leave our functions alone; without importing torch._dynamo."""
+    from torch._C._dynamo import eval_frame
+
+    skip = eval_frame._FrameExecStrategy(
+        eval_frame._FrameAction.SKIP, eval_frame._FrameAction.DEFAULT
+    )
+    for code in _codes():
+        eval_frame.set_code_exec_strategy(code, skip)
+
+
+def _codes() -> list[CodeType]:
+    methods: list[Any] = [
+        CountingMode.__torch_dispatch__,
+        CountingMode._slot,
+        CountingMode._find,
+        _Phases.current,
+        _any_subclass,
+        key,
+    ]
+    return [method.__code__ for method in methods]

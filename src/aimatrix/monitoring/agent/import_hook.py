@@ -1,0 +1,59 @@
+"""Waits for the application to import torch, and starts the capture then; costs nothing before."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+from .notice import notice
+
+
+def install(spool: str) -> None:
+    """Start the capture, counting into the folder ``spool``, once torch has been imported."""
+    sys.meta_path.insert(0, TorchFinder(spool))
+
+
+class TorchFinder:
+    """An import finder that only reacts to ``torch``: it lets the others find it, and listens."""
+
+    def __init__(self, spool: str) -> None:
+        self._spool = spool
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """The spec that the other finders give for torch; None for every other name."""
+        if name != "torch":
+            return None
+        spec = None
+        for finder in list(sys.meta_path):
+            if finder is not self and hasattr(finder, "find_spec"):
+                spec = finder.find_spec(name, path, target)
+                if spec is not None:
+                    break
+        if spec is not None and spec.loader is not None:
+            self._listen(spec.loader)
+        return spec
+
+    def _listen(self, loader: Any) -> None:
+        execute = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            del loader.exec_module  # the loader is as it was
+            execute(module)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+            _activate(self._spool)
+
+        try:
+            loader.exec_module = exec_module
+        except AttributeError as error:
+            notice(f"this process is not watched: its torch loader cannot be followed: {error}")
+
+
+def _activate(spool: str) -> None:
+    try:
+        from .activation import activate
+
+        activate(spool)
+    except Exception as error:
+        notice(f"this process is not watched: {error!r}")
