@@ -1,1 +1,5 @@
-"""Draws one self-contained HTML page from profile, benchmark and results."""
+"""The report: one self-contained HTML page from any artefacts of the pipeline."""
+
+from aimatrix.reporting.page import render
+
+__all__ = ["render"]

@@ -1,0 +1,168 @@
+"""The report's answer in numbers, and the command lines that make everything again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aimatrix.model.benchmark import Benchmark
+from aimatrix.model.profile import Profile
+from aimatrix.model.result import PlatformFidelity, RunResult, Validation
+from aimatrix.reporting import formats
+from aimatrix.reporting.times import measured, reduction
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A figure in large type, what it is, and a remark below it."""
+
+    value: str
+    label: str
+    remark: str = ""
+
+
+def facts(
+    profile: Profile | None,
+    benchmark: Benchmark | None,
+    results: Sequence[RunResult],
+    validations: Sequence[Validation],
+) -> list[Fact]:
+    """The figures of the headline that can be had from what is there."""
+    found = []
+    if profile is not None:
+        found += _profile_facts(profile)
+    elif benchmark is not None:
+        found.append(Fact(f"{benchmark.applications:,}", _noun(benchmark.applications)))
+    if benchmark is not None:
+        found += _benchmark_facts(benchmark)
+    platforms = measured(validations)
+    if platforms:
+        found += _validation_facts(platforms)
+    elif results:
+        best = min(results, key=lambda result: result.total.median)
+        found.append(Fact(formats.seconds(best.total.median), "fastest pass", best.platform.name))
+    return found
+
+
+def summary(profile: Profile | None, benchmark: Benchmark | None) -> str:
+    """One sentence on what the page is about."""
+    if benchmark is not None:
+        layers = sum(len(stage.layers) for stage in benchmark.stages)
+        macs = sum(stage.multiplicity * stage.macs for stage in benchmark.stages)
+        return (
+            f"A synthetic model of {formats.plural(len(benchmark.stages), 'stage')} and"
+            f" {formats.plural(layers, 'convolution')} stands for the"
+            f" {formats.scaled(macs, 'MACs')} of convolutions of"
+            f" {formats.plural(benchmark.applications, 'application')}, group by group."
+        )
+    if profile is not None:
+        macs = sum(group.macs for group in profile.groups)
+        return (
+            f"{formats.plural(profile.applications, 'application')} made"
+            f" {formats.plural(profile.calls, 'operator call')}; their convolutions do"
+            f" {formats.scaled(macs, 'MACs')} in {formats.plural(len(profile.groups), 'group')}."
+        )
+    return "Times of a synthetic benchmark."
+
+
+def commands(
+    profile: Profile | None,
+    benchmark: Benchmark | None,
+    results: Sequence[RunResult],
+    validations: Sequence[Validation],
+) -> list[str]:
+    """Command lines that make the artefacts again, quoted for a shell."""
+    lines = []
+    if profile is not None:
+        centers = ",".join(str(group.center) for group in profile.groups)
+        split = " --split-groups" if profile.split_groups else ""
+        lines.append("aimatrix monitor --store store -- COMMAND")
+        lines.append(f"aimatrix analyze --store store --centers {centers}{split} -o profile.json")
+    if benchmark is not None:
+        synthesis = benchmark.synthesis
+        lines.append(
+            f"aimatrix synthesize profile.json --search {_quoted(synthesis.search)}"
+            f" --seed {synthesis.seed} -o benchmark"
+        )
+    lines += dict.fromkeys(_run_command(result) for result in results)
+    if validations:
+        lines.append("aimatrix validate benchmark --suite SUITE -o validation.json")
+    return lines
+
+
+def _profile_facts(profile: Profile) -> list[Fact]:
+    since, until = (f"{time:%Y-%m-%d %H:%M}" for time in (profile.since, profile.until))
+    return [
+        Fact(
+            f"{profile.applications:,}",
+            _noun(profile.applications),
+            f"{formats.plural(profile.calls, 'operator call')} on"
+            f" {formats.plural(profile.hosts, 'host')}, {since} to {until}",
+        ),
+        Fact(
+            f"{len(profile.groups):,}",
+            "group of convolutions" if len(profile.groups) == 1 else "groups of convolutions",
+            f"hold {formats.share(profile.coverage.macs)} of the known MACs,"
+            f" {formats.share(profile.coverage.calls)} of the calls",
+        ),
+    ]
+
+
+def _benchmark_facts(benchmark: Benchmark) -> list[Fact]:
+    worst = max(benchmark.stages, key=lambda stage: stage.fitness_error)
+    return [
+        Fact(
+            formats.fitness(worst.fitness_error),
+            "largest fitness error",
+            f"in {worst.name}; terms: {', '.join(benchmark.synthesis.terms)}",
+        )
+    ]
+
+
+def _validation_facts(platforms: Sequence[PlatformFidelity]) -> list[Fact]:
+    found = []
+    factors = [factor for item in platforms if (factor := reduction(item)) is not None]
+    if factors:
+        low, high = formats.times(min(factors)), formats.times(max(factors))
+        found.append(
+            Fact(
+                low if low == high else f"{low} to {high}",
+                "reduction",
+                "time of the whole models / time of one pass",
+            )
+        )
+    for label, rows in (
+        ("whole models", [(item, item.whole) for item in platforms]),
+        ("convolutions", [(item, item.convolutions) for item in platforms]),
+    ):
+        errors = [(item.platform.name, row.error) for item, row in rows if row is not None]
+        if errors:
+            worst = max((error for _, error in errors), key=abs)
+            each = [f"{name}: {formats.signed(error)}" for name, error in errors]
+            found.append(
+                Fact(
+                    formats.signed(worst),
+                    f"largest fidelity error, {label}",
+                    formats.listing(each, separator="; "),
+                )
+            )
+    return found
+
+
+def _run_command(result: RunResult) -> str:
+    platform = result.platform
+    threads = f" --threads {platform.threads}" if platform.threads else ""
+    return (
+        f"aimatrix run benchmark --backend {_quoted(platform.backend)}"
+        f" --device {_quoted(platform.device)} --dtype {_quoted(platform.dtype)}{threads}"
+        " -o result.json"
+    )
+
+
+def _quoted(text: str) -> str:
+    return shlex.quote(formats.visible(text))
+
+
+def _noun(applications: int) -> str:
+    return "application" if applications == 1 else "applications"
