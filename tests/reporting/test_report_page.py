@@ -4,13 +4,13 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from report_artefacts import Artefacts, make_artefacts
 
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.profile import Profile
 from aimatrix.model.result import RunResult, Validation
 from aimatrix.reference import published_tables
 from aimatrix.reporting import render
-from conftest import Artefacts, make_artefacts
 
 HOSTILE = (
     "<script>alert(1)</script>\"'><img src=http://evil.example/x onerror=a()>"

@@ -1,12 +1,12 @@
 """The rows behind the page's tables and figures."""
 
 import pytest
+from report_artefacts import Artefacts, timing
 
 from aimatrix.model.profile import UnknownOperator
 from aimatrix.model.result import PlatformFidelity
 from aimatrix.reference import published_tables
 from aimatrix.reporting import figures, formats, headline, tables, times
-from conftest import Artefacts, timing
 
 
 def test_table_one_has_exact_figures_and_a_sum(artefacts: Artefacts) -> None:
