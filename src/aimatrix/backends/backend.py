@@ -1,0 +1,76 @@
+"""What every backend offers: a check of a platform, its environment, and prepared passes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from aimatrix.model.benchmark import Benchmark
+from aimatrix.model.calls import OpCall
+from aimatrix.model.result import Platform
+
+
+class Pass(ABC):
+    """Prepared work that can be run again and again on one platform."""
+
+    @abstractmethod
+    def run(self) -> list[float]:
+        """Run once and return the seconds of each part (stage, bucket, application), in order.
+
+        The device has finished its work when a part's clock stops.
+        """
+
+    @abstractmethod
+    def outputs(self) -> list[np.ndarray]:
+        """Run once, untimed: the outputs as float32; empty where a backend computes nothing."""
+
+
+class Backend(ABC):
+    """Lays benchmarks out on one framework. Instances are stateless.
+
+    Every ``prepare`` method calls `check` itself and runs its work once, so that what is
+    compiled or allocated at first use is not timed, and so that an operator which the platform
+    lacks shows here.
+    """
+
+    #: how users call it, as in ``--backend torch``
+    name: str
+
+    @abstractmethod
+    def check(self, platform: Platform) -> None:
+        """Return if the platform can be measured.
+
+        Raises MissingPackageError (with its install command) or UnsupportedError.
+        """
+
+    @abstractmethod
+    def environment(self, platform: Platform) -> dict[str, str]:
+        """What a reader of a result has to know: `host_environment` and the framework's own."""
+
+    @abstractmethod
+    def prepare(self, benchmark: Benchmark, platform: Platform) -> Pass:
+        """The benchmark as `docs/benchmark.md` lays it out; seconds per stage."""
+
+    @abstractmethod
+    def prepare_convolutions(
+        self, calls: Sequence[OpCall], buckets: Sequence[int], platform: Platform
+    ) -> Pass:
+        """Loose 2-D convolutions, run in order, each on its own weights and its own input.
+
+        ``buckets[i]`` says to which part the time of ``calls[i]`` is added; seconds per bucket,
+        from 0 to the largest. Consecutive calls of one bucket are timed together. The platform's
+        dtype holds, not the calls'.
+        """
+
+    @abstractmethod
+    def prepare_application(
+        self, function: Callable[..., Any], inputs: Sequence[Any], platform: Platform
+    ) -> Pass:
+        """A user's callable on its inputs, one part.
+
+        A ``torch.nn.Module`` is moved to the platform's device and dtype in place. Raises
+        UnsupportedError when the platform cannot run it.
+        """

@@ -1,0 +1,242 @@
+"""ONNX Runtime: one session per stage, on models built in memory from the specification."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from aimatrix.backends import layout
+from aimatrix.backends.backend import Backend, Pass
+from aimatrix.backends.environment import host_environment
+from aimatrix.backends.loose import operands, runs
+from aimatrix.errors import MissingPackageError, UnsupportedError
+from aimatrix.model.benchmark import Benchmark
+from aimatrix.model.calls import OpCall
+from aimatrix.model.result import Platform
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+class OnnxRuntime(Backend):
+    """float32 on the CPU, and on CUDA where onnxruntime-gpu is installed."""
+
+    name = "onnxruntime"
+
+    def check(self, platform: Platform) -> None:
+        """Refuse a dtype or a device that the installed build has no kernels for."""
+        if find_spec("onnxruntime") is None:
+            raise MissingPackageError(
+                "onnxruntime", "the backend onnxruntime", "onnxruntime onnxscript"
+            )
+        import onnxruntime
+
+        if platform.dtype != "float32":
+            raise UnsupportedError(
+                f"the backend onnxruntime runs float32 only: it has no {platform.dtype}"
+                " convolution for the CPU and would measure its casts to float32"
+            )
+        device = platform.device.partition(":")[0]
+        if _PROVIDERS.get(device) not in onnxruntime.get_available_providers():
+            raise UnsupportedError(
+                f"onnxruntime {onnxruntime.__version__} here does not run on the device"
+                f" {platform.device!r}; it has {', '.join(onnxruntime.get_available_providers())}"
+            )
+
+    def environment(self, platform: Platform) -> dict[str, str]:
+        """The host's; framework and provider."""
+        import onnxruntime
+
+        return {
+            **host_environment(platform),
+            "framework": f"onnxruntime {onnxruntime.__version__}",
+            "provider": _PROVIDERS[platform.device.partition(":")[0]],
+        }
+
+    def prepare(self, benchmark: Benchmark, platform: Platform) -> Pass:
+        """One session per stage; what flows between them stays on the device."""
+        from aimatrix.backends.onnx_model import export_stage
+
+        self.check(platform)
+        plans = layout.plan(benchmark)
+        sessions = [
+            _Session(export_stage(benchmark, plan, last=plan is plans[-1]), platform)
+            for plan in plans
+        ]
+        return _tried(_StagePass(sessions, layout.example_input(benchmark)))
+
+    def prepare_convolutions(
+        self, calls: Sequence[OpCall], buckets: Sequence[int], platform: Platform
+    ) -> Pass:
+        """One session per run of equal buckets."""
+        from aimatrix.backends.onnx_model import export_convolutions
+
+        self.check(platform)
+        prepared = []
+        for bucket, span in runs(buckets):
+            data = [operands(calls[number], number) for number in span]
+            model = export_convolutions([calls[number] for number in span], data)
+            session = _Session(model, platform)
+            prepared.append((bucket, session, [session.place(item.x) for item in data]))
+        return _tried(_LoosePass(prepared))
+
+    def prepare_application(
+        self, function: Callable[..., Any], inputs: Sequence[Any], platform: Platform
+    ) -> Pass:
+        """A torch module, exported to ONNX."""
+        self.check(platform)
+        if find_spec("torch") is None:
+            raise MissingPackageError("torch", "an application on the backend onnxruntime")
+        if find_spec("onnxscript") is None:
+            raise MissingPackageError("onnxscript", "an application on the backend onnxruntime")
+        import torch
+
+        if not isinstance(function, torch.nn.Module):
+            raise UnsupportedError(
+                f"it is a {type(function).__name__}, not a torch.nn.Module, so it cannot be"
+                " exported to ONNX"
+            )
+        arrays = [_array(value) for value in inputs]
+        with tempfile.TemporaryDirectory() as folder:
+            session = _Session(str(_export_module(function, inputs, Path(folder))), platform)
+        return _tried(_ApplicationPass(session, [session.place(array) for array in arrays]))
+
+
+class _Session:
+    """An inference session with its settings; values in and out stay on its device."""
+
+    def __init__(self, model: bytes | str, platform: Platform) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = platform.threads or 0
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # its warnings are about our models' constants
+        # a stage's threads must not go on spinning on the cores of the next stage's
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        self._device, _, index = platform.device.partition(":")
+        self._index = int(index or 0)
+        provider = (_PROVIDERS[self._device], _provider_options(self._device, self._index))
+        self.session = onnxruntime.InferenceSession(model, options, providers=[provider])
+        self.input_names = [value.name for value in self.session.get_inputs()]
+        self.output_names = [value.name for value in self.session.get_outputs()]
+
+    def place(self, array: np.ndarray) -> Any:
+        """An array on the session's device."""
+        import onnxruntime
+
+        return onnxruntime.OrtValue.ortvalue_from_numpy(array, self._device, self._index)
+
+    def run(self, values: Sequence[Any]) -> list[Any]:
+        """The outputs for ``values``, in the order of the model's inputs; waits for them."""
+        binding = self.session.io_binding()
+        for name, value in zip(self.input_names, values, strict=True):
+            binding.bind_ortvalue_input(name, value)
+        for name in self.output_names:
+            binding.bind_output(name, self._device, self._index)
+        self.session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        return list(binding.get_outputs())
+
+
+class _StagePass(Pass):
+    def __init__(self, sessions: list[_Session], x: np.ndarray) -> None:
+        self._sessions = sessions
+        self._x = sessions[0].place(x)
+
+    def run(self) -> list[float]:
+        return self._run()[0]
+
+    def outputs(self) -> list[np.ndarray]:
+        return [np.concatenate([means.numpy() for means in self._run()[1]], axis=1)]
+
+    def _run(self) -> tuple[list[float], list[Any]]:
+        x, seconds, means = self._x, [], []
+        before = perf_counter()
+        for session in self._sessions:
+            stage_means, *following = session.run([x])
+            after = perf_counter()
+            seconds.append(after - before)
+            before = after
+            means.append(stage_means)
+            x = following[0] if following else None
+        return seconds, means
+
+
+class _LoosePass(Pass):
+    def __init__(self, prepared: list[tuple[int, _Session, list[Any]]]) -> None:
+        self._prepared = prepared
+
+    def run(self) -> list[float]:
+        seconds = [0.0] * (max((bucket for bucket, _, _ in self._prepared), default=-1) + 1)
+        before = perf_counter()
+        for bucket, session, values in self._prepared:
+            session.run(values)
+            after = perf_counter()
+            seconds[bucket] += after - before
+            before = after
+        return seconds
+
+    def outputs(self) -> list[np.ndarray]:
+        return [
+            output.numpy()
+            for _, session, values in self._prepared
+            for output in session.run(values)
+        ]
+
+
+class _ApplicationPass(Pass):
+    def __init__(self, session: _Session, values: list[Any]) -> None:
+        self._session, self._values = session, values
+
+    def run(self) -> list[float]:
+        before = perf_counter()
+        self._session.run(self._values)
+        return [perf_counter() - before]
+
+    def outputs(self) -> list[np.ndarray]:
+        return [output.numpy() for output in self._session.run(self._values)]
+
+
+def _provider_options(device: str, index: int) -> dict[str, Any]:
+    # float32 is to mean float32: by default convolutions on CUDA are rounded to TF32
+    return {"device_id": index, "use_tf32": 0} if device == "cuda" else {}
+
+
+def _tried(prepared: Pass) -> Pass:
+    """``prepared``, after its first run. Raises UnsupportedError when that fails."""
+    try:
+        prepared.run()
+    except Exception as error:  # onnxruntime's errors have no common root
+        raise UnsupportedError(f"the backend onnxruntime fails at it: {error}") from error
+    return prepared
+
+
+def _array(value: Any) -> np.ndarray:
+    if not hasattr(value, "numpy"):
+        raise UnsupportedError(
+            f"an input is a {type(value).__name__}, not a tensor, so the application cannot be"
+            " exported to ONNX"
+        )
+    array: np.ndarray = value.detach().cpu().numpy()
+    return array
+
+
+def _export_module(module: Any, inputs: Sequence[Any], folder: Path) -> Path:
+    """Write a torch module as ONNX. Raises UnsupportedError when torch cannot."""
+    import torch
+
+    path = folder / "application.onnx"
+    try:
+        torch.onnx.export(
+            module.eval(), tuple(inputs), path, dynamo=True, external_data=True, verbose=False
+        )
+    except Exception as error:  # the exporter raises whatever its many parts raise
+        reason = str(error).strip().partition("\n")[0]
+        raise UnsupportedError(f"torch cannot export it to ONNX: {reason}") from error
+    return path
