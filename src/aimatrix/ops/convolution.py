@@ -33,9 +33,11 @@ class Convolution(Family):
     }
 
     def check(self, call: OpCall) -> None:
-        """As `Family.check`; ranks agree, groups divide channels, no output is empty."""
+        """As `Family.check`; kind and ranks agree, groups divide channels, no output is empty."""
         super().check(call)
         rank = len(call["input_size"])
+        if call.kind not in (f"conv{rank}d", f"conv_transpose{rank}d"):
+            raise InputError(f"{call.kind!r} is no convolution of {rank} dimensions")
         per_dimension = ("kernel_size", "stride", "padding", "dilation", "output_padding")
         for attribute in per_dimension:
             if len(call[attribute]) != rank:

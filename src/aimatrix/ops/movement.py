@@ -39,8 +39,7 @@ class Movement(Family):
         if call.kind == "cat":
             return _concatenated(call["inputs"], call["dim"])
         if call.kind == "stack":
-            dim = call["dim"] % (len(first) + 1)
-            return (*first[:dim], len(call["inputs"]), *first[dim:])
+            return _stacked(call["inputs"], call["dim"])
         if call.kind == "pad":
             return _padded(first, call["pads"])
         return tuple(first)
@@ -63,11 +62,21 @@ def _concatenated(shapes: tuple[tuple[int, ...], ...], dim: int) -> tuple[int, .
     # torch lets empty vectors of one axis through in a concatenation
     whole = [shape for shape in shapes if shape != (0,)] or [(0,)]
     first = whole[0]
-    if any(len(shape) != len(first) for shape in whole) or not -len(first) <= dim < len(first):
-        raise InputError(f"shapes {shapes} cannot be joined along axis {dim}")
+    if not -len(first) <= dim < len(first):
+        raise InputError(f"shapes {shapes} have no axis {dim} to be joined along")
     axis = dim % len(first)
+    if len({(*shape[:axis], *shape[axis + 1 :]) for shape in whole}) > 1:
+        raise InputError(f"shapes {shapes} cannot be joined along axis {dim}")
     total = sum(shape[axis] for shape in whole)
     return (*first[:axis], total, *first[axis + 1 :])
+
+
+def _stacked(shapes: tuple[tuple[int, ...], ...], dim: int) -> tuple[int, ...]:
+    first, rank = shapes[0], len(shapes[0]) + 1
+    if len(set(shapes)) > 1 or not -rank <= dim < rank:
+        raise InputError(f"shapes {shapes} cannot be stacked along axis {dim}")
+    axis = dim % rank
+    return (*first[:axis], len(shapes), *first[axis:])
 
 
 def _pads_fit(pads: object, shape: tuple[int, ...]) -> bool:

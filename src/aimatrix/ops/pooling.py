@@ -9,6 +9,8 @@ from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_count, is_counts, is_flag, is_sizes
 
+_KINDS = ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")
+
 
 class Pooling(Family):
     """Kinds: max_pool, avg_pool, adaptive_max_pool, adaptive_avg_pool, with 1d, 2d or 3d behind.
@@ -29,13 +31,20 @@ class Pooling(Family):
     _adaptive = {"output_size": is_counts}
 
     def check(self, call: OpCall) -> None:
-        """As `Family.check`, with the attributes that the kind of pooling needs."""
+        """As `Family.check`, with what the kind of pooling needs; ranks agree, no output is empty."""
         super().check(call)
+        rank = len(call["input_size"])
+        if call.kind not in {f"{kind}{rank}d" for kind in _KINDS}:
+            raise InputError(f"{call.kind!r} is no pooling of {rank} dimensions")
         attributes = dict(call.attributes)
         more = self._adaptive if call.kind.startswith("adaptive") else self._windowed
         for name, accepts in more.items():
             if name not in attributes or not accepts(attributes[name]):
                 raise InputError(f"a {call.kind} lacks a good attribute {name}")
+            if name != "ceil_mode" and len(attributes[name]) != rank:
+                raise InputError(f"a {call.kind} has {name} of another rank than input_size")
+        if min(output_size(call)) < 1:
+            raise InputError(f"a {call.kind} has an input smaller than its kernel")
 
     def input_size(self, call: OpCall) -> float:
         """The geometric mean of the input's sides."""

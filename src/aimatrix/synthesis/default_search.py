@@ -42,7 +42,8 @@ REGIONS = (
     Region(4, 4),
     Region(2, 8),
     Region(1, 8),
-    Region(1, MAX_WIDTH),
+    # hard targets (few layers, narrow ones) get more than one try
+    *(Region(1, 64), Region(1, MAX_WIDTH)) * 2,
 )
 
 
@@ -83,6 +84,7 @@ class DefaultSearch:
         self._high = np.maximum(highest // self._grid * self._grid, self._low)
         self._grid[0] = self._low[0] = 1
         self._high[0] = highest
+        self._contrasts = min(region.reach.bit_length() - 2, 6)
         self._local: _Incumbent | None = None
         self._generation = self._start = 0
         self._population = self._first_population()
@@ -111,10 +113,17 @@ class DefaultSearch:
             self._enter(region)
 
     def _first_population(self) -> Population:
-        """Around equal widths that do the target's MACs, each width up to four times off."""
-        equal = np.full((INDIVIDUALS, self._problem.genes), self._equal, np.int64)
-        population = self._snap(equal * self._random.integers(64, 1024, equal.shape) // 256)
-        return self._solve_some_gene(population)
+        """Around equal widths that do the target's MACs, each width up to four times off.
+
+        In a wide region, rows are also hourglasses, wide and narrow widths in turn: bottlenecks
+        reach many warps with few MACs.
+        """
+        shape = (INDIVIDUALS, self._problem.genes)
+        wide = (np.arange(self._problem.genes) + self._random.integers(0, 2, (INDIVIDUALS, 1))) % 2
+        contrast = 1 << self._random.integers(0, self._contrasts, (INDIVIDUALS, 1))
+        widths = np.where(wide, self._equal * contrast, self._equal // contrast)
+        spread = widths * self._random.integers(64, 1024, shape) // 256
+        return self._solve_some_gene(self._snap(spread))
 
     def _offspring(self) -> Population:
         """Uniform crossover of two survivors, some widths scaled, one width solved for."""
