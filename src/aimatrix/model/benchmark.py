@@ -59,6 +59,7 @@ class Layer(Part):
 class Stage(Part):
     """The layers that stand for one group, all on inputs of ``input_size`` (height, width).
 
+    Branches come first, then the chain.
     multiplicity: how often the real mix does the work of one execution of the stage. macs and
     warps: of one execution; target_macs and target_warps: of the whole group, so that
     ``multiplicity * macs`` is to equal ``target_macs``. fitness_error: 0.01 means one percent.
@@ -93,6 +94,8 @@ class Stage(Part):
 
     @model_validator(mode="after")
     def _chain_is_consistent(self) -> Stage:
+        if self.layers != (*self.branches, *self.main):
+            raise ValueError(f"{self.name} has a branch behind its chain; branches come first")
         width = self.in_channels
         for number, layer in enumerate(self.layers, start=1):
             expected = width if layer.role == "main" else self.in_channels

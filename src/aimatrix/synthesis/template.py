@@ -79,7 +79,8 @@ def _stage(number: int, group: Group, repeats: int, batch: int) -> StageTemplate
         input_size=group.input_size,
         batch=batch,
         multiplicity=group.calls / len(layers) * group.batch / batch,
-        layers=tuple(layers),
+        # branches first, as the specification has them; sorting keeps the order otherwise
+        layers=tuple(sorted(layers, key=lambda layer: layer.main)),
         target_macs=group.macs,
         target_warps=group.warps,
     )
