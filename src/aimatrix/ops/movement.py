@@ -59,13 +59,15 @@ class Movement(Family):
 
 
 def _concatenated(shapes: tuple[tuple[int, ...], ...], dim: int) -> tuple[int, ...]:
-    # torch lets empty vectors of one axis through in a concatenation
-    whole = [shape for shape in shapes if shape != (0,)] or [(0,)]
+    # torch lets empty vectors of one axis through in a concatenation, and any axis among them
+    whole = [shape for shape in shapes if shape != (0,)]
+    if not whole:
+        return (0,)
     first = whole[0]
     if not -len(first) <= dim < len(first):
         raise InputError(f"shapes {shapes} have no axis {dim} to be joined along")
     axis = dim % len(first)
-    if len({(*shape[:axis], *shape[axis + 1 :]) for shape in whole}) > 1:
+    if len({(len(shape), *shape[:axis], *shape[axis + 1 :]) for shape in whole}) > 1:
         raise InputError(f"shapes {shapes} cannot be joined along axis {dim}")
     total = sum(shape[axis] for shape in whole)
     return (*first[:axis], total, *first[axis + 1 :])

@@ -31,7 +31,7 @@ class Pooling(Family):
     _adaptive = {"output_size": is_counts}
 
     def check(self, call: OpCall) -> None:
-        """As `Family.check`, with what the kind of pooling needs; ranks agree, no output is empty."""
+        """As `Family.check`; kind and ranks agree, the kind's attributes are there, outputs too."""
         super().check(call)
         rank = len(call["input_size"])
         if call.kind not in {f"{kind}{rank}d" for kind in _KINDS}:
@@ -41,7 +41,7 @@ class Pooling(Family):
         for name, accepts in more.items():
             if name not in attributes or not accepts(attributes[name]):
                 raise InputError(f"a {call.kind} lacks a good attribute {name}")
-            if name != "ceil_mode" and len(attributes[name]) != rank:
+            if name != "ceil_mode" and len(call[name]) != rank:
                 raise InputError(f"a {call.kind} has {name} of another rank than input_size")
         if min(output_size(call)) < 1:
             raise InputError(f"a {call.kind} has an input smaller than its kernel")
