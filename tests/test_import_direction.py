@@ -46,7 +46,9 @@ def edges() -> Iterator[tuple[Path, str, str]]:
 
 
 def may_import(package: str, name: str) -> bool:
-    imported = name.split(".")[1] if "." in name else "__init__"
+    if name == "aimatrix":  # the root alone, which loads the version and nothing else
+        return True
+    imported = name.split(".")[1]
     if package == "__init__":
         return imported in ("version", "api")
     if package == "applications":
