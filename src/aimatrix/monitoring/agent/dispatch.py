@@ -27,6 +27,8 @@ from .threads import ThreadFollower
 _in_backward = torch._C._current_graph_task_id
 _is_grad_enabled = torch.is_grad_enabled
 _plain = torch._C._disabled_torch_dispatch_impl
+# how many modes wait below ours, which torch takes off the stack while it runs
+_other_modes = torch._C._len_torch_dispatch_stack
 
 
 class DispatchCapture:
@@ -111,12 +113,14 @@ class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Run ``func`` and count it."""
-        if types and _any_subclass(types):
-            # a tensor subclass (fake, distributed, quantised): its own handler runs next, and
-            # we see what that does with plain tensors
-            return NotImplemented
         if kwargs is None:
             kwargs = {}
+        if types and _any_subclass(types):
+            if _other_modes() and _is_traced():
+                return func(*args, **kwargs)  # torch's own mode for these tensors runs next
+            # a tensor subclass (distributed, quantised): its own handler runs next, and we see
+            # what that does with plain tensors
+            return NotImplemented
         slot = self._slot(func, args, kwargs)
         result = func(*args, **kwargs)
         if slot >= 0:
@@ -124,7 +128,7 @@ class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _slot(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
-        if self._failed:
+        if self._failed or (_other_modes() and _is_fake()):
             return NO_WORK
         try:
             plan = self._plans.get(id(func))
@@ -149,6 +153,19 @@ class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
             if slot != 0:  # calls beyond the capacity would fill the memory with their keys
                 slots[signature] = slot
         return slot
+
+
+def _is_traced() -> bool:
+    """Whether a mode of torch's own, for tracing, is active: those are always below all others."""
+    keys = torch._C._TorchDispatchModeKey
+    return _is_fake() or any(
+        torch._C._get_dispatch_mode(mode) is not None for mode in (keys.FUNCTIONAL, keys.PROXY)
+    )
+
+
+def _is_fake() -> bool:
+    """Whether operators compute shapes alone at the moment: no work."""
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
 
 
 def _any_subclass(types: Any) -> bool:
@@ -212,6 +229,8 @@ def _codes() -> list[CodeType]:
         CountingMode._find,
         _Phases.current,
         _any_subclass,
+        _is_traced,
+        _is_fake,
         key,
     ]
     return [method.__code__ for method in methods]
