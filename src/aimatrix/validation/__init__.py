@@ -1,1 +1,14 @@
-"""Measures real applications and the benchmark interleaved and states the fidelity error."""
+"""Measures real applications and the benchmark side by side: the fidelity errors."""
+
+from aimatrix.validation.fidelity import validate
+from aimatrix.validation.platforms import default_platforms, parse_platform
+from aimatrix.validation.suite import Application, Suite, load_suite
+
+__all__ = [
+    "Application",
+    "Suite",
+    "default_platforms",
+    "load_suite",
+    "parse_platform",
+    "validate",
+]

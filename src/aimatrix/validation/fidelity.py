@@ -1,0 +1,89 @@
+"""Validates a benchmark against a suite: one fresh process per platform."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import aimatrix
+from aimatrix import backends
+from aimatrix.errors import AimatrixError, InputError
+from aimatrix.model.benchmark import Benchmark
+from aimatrix.model.result import Platform, PlatformFidelity, Validation
+from aimatrix.store.documents import digest
+from aimatrix.validation.suite import Suite
+from aimatrix.validation.worker import Job, Outcome
+
+#: seconds of measuring per platform; setting the applications up comes on top
+TIME_LIMIT = 8.0
+#: lines of a dead worker's output that its error shows
+TAIL_LINES = 12
+
+
+def validate(
+    benchmark: Benchmark,
+    suite: Suite,
+    platforms: Sequence[Platform],
+    *,
+    time_limit: float = TIME_LIMIT,
+    progress: Callable[[Platform], None] | None = None,
+) -> Validation:
+    """Measure the suite's applications and the benchmark interleaved on each platform.
+
+    ``time_limit``: seconds of measuring per platform, without setting up. ``progress`` is called
+    with each platform before it is measured. A platform that cannot be measured says so in its
+    ``left_out``. Raises InputError for an unknown backend or an application that cannot be
+    made, AimatrixError when a worker dies.
+    """
+    for platform in platforms:
+        backends.get(platform.backend)
+    measured = []
+    for platform in platforms:
+        if progress is not None:
+            progress(platform)
+        job = Job(benchmark=benchmark, suite=suite, platform=platform, time_limit=time_limit)
+        measured.append(_in_a_worker(job))
+    return Validation.create(benchmark_digest=digest(benchmark), platforms=tuple(measured))
+
+
+def _in_a_worker(job: Job) -> PlatformFidelity:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        job_file, result_file, log_file = (folder / part for part in ("job", "result", "log"))
+        job_file.write_text(job.model_dump_json(), encoding="utf-8")
+        # -P: a module of the current folder must not stand in for one that a framework imports
+        arguments = ["-P", "-m", "aimatrix.validation.worker", str(job_file), str(result_file)]
+        with log_file.open("wb") as log:
+            code = subprocess.run(
+                [sys.executable, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,  # applications may print; standard output is the verb's own
+                stderr=subprocess.STDOUT,
+                env=_environment(),
+                check=False,
+            ).returncode
+        if code != 0 or not result_file.exists():
+            raise AimatrixError(_obituary(job.platform, code, log_file))
+        outcome = Outcome.model_validate_json(result_file.read_bytes())
+    if outcome.fidelity is None:
+        kind = InputError if outcome.exit_code == InputError.exit_code else AimatrixError
+        raise kind(outcome.error)
+    return outcome.fidelity
+
+
+def _environment() -> dict[str, str]:
+    """This process's, with the package on the path even where it is not installed."""
+    root = str(Path(aimatrix.__file__).resolve().parents[1])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _obituary(platform: Platform, code: int, log_file: Path) -> str:
+    cause = f"signal {-code}" if code < 0 else f"exit code {code}"
+    lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
+    tail = "\n".join(lines[-TAIL_LINES:]) or "(it wrote nothing)"
+    return f"the worker that measured {platform.name} died ({cause}); its last words:\n{tail}"
