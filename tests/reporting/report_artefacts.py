@@ -124,12 +124,12 @@ def make_benchmark(profile: Profile, named: Callable[[str], str] = plain) -> Ben
         strided = wide.model_copy(update={"role": "branch", "stride": (2, 2), "out_channels": 31})
         stages.append(
             Stage(
-                name=group.name,
+                name=named(f"stage{len(stages) + 1}"),
                 center=group.center,
                 input_size=group.input_size,
                 in_channels=64,
                 multiplicity=1,
-                layers=(wide, strided),
+                layers=(strided, wide),
                 macs=group.macs + 60_000,
                 warps=group.warps,
                 target_macs=group.macs,

@@ -118,7 +118,7 @@ def _error_bars(fidelity: PlatformFidelity, names: Sequence[str]) -> list[Bar]:
 
 
 def _pair(stage: Stage, real: float, synthetic: float, scale: float) -> list[Bar]:
-    row = formats.visible(stage.name)
+    row = formats.visible(f"{stage.name} ({stage.center})")
     return [
         Bar(row, "real", real / scale, formats.scaled(real)),
         Bar(row, "synthetic", synthetic / scale, formats.scaled(synthetic)),

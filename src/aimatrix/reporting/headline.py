@@ -71,6 +71,8 @@ def commands(
     benchmark: Benchmark | None,
     results: Sequence[RunResult],
     validations: Sequence[Validation],
+    *,
+    published: bool,
 ) -> list[str]:
     """Command lines that make the artefacts again, quoted for a shell."""
     lines = []
@@ -88,6 +90,15 @@ def commands(
     lines += dict.fromkeys(_run_command(result) for result in results)
     if validations:
         lines.append("aimatrix validate benchmark --suite SUITE -o validation.json")
+    if lines:
+        files = [
+            *(["profile.json"] if profile is not None else []),
+            *(["benchmark"] if benchmark is not None else []),
+            *(["result.json"] if results else []),
+            *(["validation.json"] if validations else []),
+        ]
+        option = " --published" if published else ""
+        lines.append(f"aimatrix report {' '.join(files)}{option} -o report.html")
     return lines
 
 

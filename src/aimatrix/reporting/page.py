@@ -66,7 +66,9 @@ def render(
         draw=charts.draw,
         reference=reference,
         versions=_versions(profile, benchmark, results, validations),
-        commands=headline.commands(profile, benchmark, results, validations),
+        commands=headline.commands(
+            profile, benchmark, results, validations, published=reference is not None
+        ),
     )
 
 
@@ -124,7 +126,6 @@ def _fit_section(
         text=(
             f"The widths of the layers were found by the search {synthesis.search!r} with seed"
             f" {synthesis.seed}, fitted to: {terms}.",
-            *([tables.WARPS_NOTE] if reference else []),
         ),
         figures=(figures.macs_fit_figure(benchmark), figures.warps_fit_figure(benchmark)),
         tables=(tables.fit_table(benchmark, reference),),

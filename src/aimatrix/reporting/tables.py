@@ -182,7 +182,7 @@ def fit_table(benchmark: Benchmark, reference: PublishedTables | None) -> Table:
         for stage in benchmark.stages
     }
     compared = any(published.values())
-    titles = ("Group", "MACs, real", "MACs, synthetic", "Warps, real", "Warps, synthetic")
+    titles = ("Stage", "Center", "MACs, real", "MACs, synthetic", "Warps, real", "Warps, synthetic")
     errors = ("Fitness error", "Published error") if compared else ("Fitness error",)
     return Table(
         caption=f"Real against synthetic work (warps {benchmark.synthesis.warps_kind})",
@@ -235,11 +235,12 @@ def model_table(benchmark: Benchmark) -> Table:
 
 
 def layer_text(layer: Layer) -> str:
-    """A layer: filter, stride, and its widths with an arrow between them."""
+    """A layer on one line: filter, stride, and its widths with an arrow between them."""
+    arrow, space = "\N{RIGHTWARDS ARROW}", "\N{NO-BREAK SPACE}"
+    widths = f"{layer.in_channels}{arrow}{layer.out_channels}"
     filtered = formats.kernel(layer.kernel_size, layer.stride, layer.depthwise)
-    if layer.depthwise:
-        return f"{filtered} {layer.in_channels}"
-    return f"{filtered} {layer.in_channels}\N{RIGHTWARDS ARROW}{layer.out_channels}"
+    text = f"{filtered} {layer.in_channels if layer.depthwise else widths}"
+    return text.replace(" ", space)
 
 
 def _groups_total(groups: Sequence[Group], summable: bool) -> tuple[str, ...]:
@@ -271,6 +272,7 @@ def _published_row(group: Group, published: PublishedGroup) -> tuple[str, ...]:
 def _fit_row(stage: Stage, published: PublishedGroup | None, compared: bool) -> tuple[str, ...]:
     row = (
         stage.name,
+        formats.area((stage.center, stage.center)),
         formats.exact(stage.target_macs),
         formats.exact(stage.multiplicity * stage.macs),
         formats.exact(stage.target_warps),
