@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,9 +46,9 @@ def load(kind: type[A], path: Path) -> A:
     artefact of this schema and of a version that this release knows.
     """
     document = _read_json(path)
-    if not isinstance(document, dict) or document.get("schema") != kind.SCHEMA:
-        found = document.get("schema") if isinstance(document, dict) else None
-        raise InputError(f"{path}: field schema: expected {kind.SCHEMA!r}, found {found!r}")
+    schema = _schema(document)
+    if schema != kind.SCHEMA:
+        raise InputError(f"{path}: field schema: expected {kind.SCHEMA!r}, found {schema!r}")
     version = document.get("schema_version")
     if isinstance(version, int) and version > kind.SCHEMA_VERSION:
         raise InputError(
@@ -59,6 +60,29 @@ def load(kind: type[A], path: Path) -> A:
         return kind.model_validate_json(json.dumps(document))
     except ValidationError as error:
         raise InputError(f"{path}: {_explain(error)}") from error
+
+
+def load_all(path: Path, kinds: Sequence[type[Artefact]]) -> list[Artefact]:
+    """The artefacts of ``kinds`` in a file, or in a folder and its folders, by name.
+
+    In a folder, JSON files of other schemas are not ours and are passed over; a file that is
+    named itself has to be an artefact. Raises InputError as `load` does.
+    """
+    by_schema = {kind.SCHEMA: kind for kind in kinds}
+    if not path.is_dir():
+        schema = _schema(_read_json(path))
+        if schema not in by_schema:
+            raise InputError(
+                f"{path}: field schema: expected one of {', '.join(by_schema)}, found {schema!r}"
+            )
+        return [load(by_schema[schema], path)]
+    files = sorted(file for file in path.rglob("*.json") if file.is_file())
+    schemas = {file: _schema(_read_json(file)) for file in files}
+    return [load(by_schema[schemas[file]], file) for file in files if schemas[file] in by_schema]
+
+
+def _schema(document: Any) -> Any:
+    return document.get("schema") if isinstance(document, dict) else None
 
 
 def digest(artefact: Artefact) -> str:

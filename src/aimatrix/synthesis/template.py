@@ -62,10 +62,10 @@ def stage_templates(groups: Sequence[Group]) -> list[StageTemplate]:
     repeats = reduce(gcd, (item.count for group in groups for item in group.filters))
     batch = max(1, round(max(groups, key=lambda group: group.macs).batch))
     ordered = sorted(groups, key=lambda group: group.center, reverse=True)
-    return [_stage(number, group, repeats, batch) for number, group in enumerate(ordered, start=1)]
+    return [_stage(group, repeats, batch) for group in ordered]
 
 
-def _stage(number: int, group: Group, repeats: int, batch: int) -> StageTemplate:
+def _stage(group: Group, repeats: int, batch: int) -> StageTemplate:
     counts = _scaled([item.count for item in group.filters], repeats)
     layers = _spread(
         [
@@ -74,7 +74,7 @@ def _stage(number: int, group: Group, repeats: int, batch: int) -> StageTemplate
         ]
     )
     return StageTemplate(
-        name=f"stage{number}",
+        name=group.name,
         center=group.center,
         input_size=group.input_size,
         batch=batch,

@@ -8,7 +8,7 @@ belongs to a thread: see `threads`. What it costs is in `docs/monitoring.md`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import CodeType
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch.optim.optimizer import (
 )
 from torch.utils import _python_dispatch as modes
 
-from .capture import NO_WORK, Tally
+from .capture import NO_WORK, Description, Tally
 from .notice import notice
 from .signature import Plan, describe, describe_by_name, key
 from .threads import ThreadFollower
@@ -91,6 +91,8 @@ class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._attributes = attributes
         self._tally = tally
+        self._slots = tally.slots
+        self._add = tally.add
         self._phases = phases
         self._plans: dict[int, Plan] = {}
         self._failed = False
@@ -124,7 +126,7 @@ class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
         slot = self._slot(func, args, kwargs)
         result = func(*args, **kwargs)
         if slot >= 0:
-            self._tally.add(slot)
+            self._add(slot)
         return result
 
     def _slot(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
@@ -138,21 +140,24 @@ class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
             try:
                 signature = key(plan, phase, args, kwargs)
             except RuntimeError:  # a nested tensor: it has no shape
-                return self._find((plan.ident, phase), lambda: describe_by_name(plan, phase))
-            return self._find(signature, lambda: describe(plan, phase, args, kwargs))
+                return self._open((plan.ident, phase), lambda: describe_by_name(plan, phase))
+            slot = self._slots().get(signature)
+            if slot is None:
+                return self._open(signature, lambda: describe(plan, phase, args, kwargs))
+            return slot
         except Exception as error:
             self._failed = True
             notice(f"this process is watched no more: {error!r}")
             return NO_WORK
 
-    def _find(self, signature: Any, description: Callable[[], Any]) -> int:
-        slots = self._tally.slots()
-        slot = slots.get(signature)
-        if slot is None:
+    def _open(self, signature: Hashable, description: Callable[[], Description | None]) -> int:
+        slots = self._slots()
+        if signature not in slots:
             slot = self._tally.open(description)
-            if slot != 0:  # calls beyond the capacity would fill the memory with their keys
-                slots[signature] = slot
-        return slot
+            if slot == 0:
+                return slot  # calls beyond the capacity would fill the memory with their keys
+            slots[signature] = slot
+        return slots[signature]
 
 
 def _is_traced() -> bool:
@@ -226,7 +231,7 @@ def _codes() -> list[CodeType]:
     methods: list[Any] = [
         CountingMode.__torch_dispatch__,
         CountingMode._slot,
-        CountingMode._find,
+        CountingMode._open,
         _Phases.current,
         _any_subclass,
         _is_traced,

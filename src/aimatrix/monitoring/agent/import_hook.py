@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
-from types import ModuleType
-from typing import Any
 
 from .notice import notice
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # both take longer to import than all that is done here
+    from types import ModuleType
+    from typing import Any
 
 
 def install(spool: str) -> None:

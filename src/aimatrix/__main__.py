@@ -1,0 +1,6 @@
+"""``python -m aimatrix``: the same as the command ``aimatrix``."""
+
+from aimatrix.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""The verbs but `demo`; the command line is a thin layer over these (`aimatrix.cli`)."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+from aimatrix import backends, reference
+from aimatrix.analysis.profile import build_profile
+from aimatrix.backends import onnx_model
+from aimatrix.benchmark.folder import model_source, readme_text
+from aimatrix.dialects import aten
+from aimatrix.errors import InputError
+from aimatrix.model.artefact import Artefact
+from aimatrix.model.benchmark import Benchmark, Stage
+from aimatrix.model.profile import Profile
+from aimatrix.model.result import Platform, RunResult, Validation
+from aimatrix.monitoring import WindowCount, run_monitored, to_records
+from aimatrix.monitoring.application_name import application_name
+from aimatrix.reporting.page import render
+from aimatrix.runner.run import run_benchmark
+from aimatrix.store import documents
+from aimatrix.store.workload import WorkloadStore
+from aimatrix.synthesis.synthesize import synthesize_benchmark
+from aimatrix.validation import default_platforms, load_suite
+from aimatrix.validation import validate as validate_benchmark
+
+DEFAULT_STORE = Path("aimatrix-store")
+SPECIFICATION = "benchmark.json"
+#: folder in a store where runs that are going on count (`docs/file-formats.md`, "Spool")
+SPOOLS = ".spool"
+
+A = TypeVar("A", bound=Artefact)
+
+
+@dataclass(frozen=True, slots=True)
+class Synthesized:
+    """What `synthesize` made, and how long its searches took."""
+
+    benchmark: Benchmark
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One platform of `compare`: its predicted time of the mix, and that over the first one's."""
+
+    platform: Platform
+    predicted_seconds: float
+    ratio: float
+
+
+def monitor(
+    command: Sequence[str],
+    *,
+    store: Path = DEFAULT_STORE,
+    app: str | None = None,
+    window: float = 60.0,
+) -> int:
+    """Run ``command`` unchanged, log its operators into ``store``, and return its exit code.
+
+    A command that a signal ended gives the negative number of the signal. ``app`` names the
+    application in the log (its script's or module's name by default), ``window`` is in seconds.
+    Raises InputError when the command does not exist or the store cannot be written to.
+    """
+    log = WorkloadStore(store)
+    name, host = app or application_name(command), socket.gethostname()
+
+    def append(counts: list[WindowCount]) -> None:
+        log.append(to_records(counts, aten.translate, app=name, host=host))
+
+    return run_monitored(
+        command,
+        spool=store / SPOOLS / uuid4().hex,
+        attributes=aten.ATTRIBUTES,
+        window_seconds=window,
+        on_window=append,
+    )
+
+
+def analyze(
+    store: Path = DEFAULT_STORE,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    app: str | None = None,
+    centers: Sequence[int] | None = None,
+    split_groups: bool = False,
+    output: Path | None = None,
+) -> Profile:
+    """Group the log's convolutions and total them; write the profile to ``output`` if given.
+
+    since, until: whose windows start in ``since <= start < until``. app: a glob. centers: the
+    input sizes that groups form around, found in the data by default. split_groups: count a
+    grouped convolution as its groups. Raises InputError for a store that cannot be read.
+    """
+    records = WorkloadStore(store).totals(since, until, app)
+    profile = build_profile(records, centers=centers, split_groups=split_groups)
+    if output is not None:
+        documents.save(profile, output)
+    return profile
+
+
+def synthesize(
+    profile: Path,
+    output: Path,
+    *,
+    search: str = "default",
+    seed: int = 0,
+    on_stage: Callable[[Stage], None] | None = None,
+) -> Synthesized:
+    """Make the benchmark of the profile in a file, and write its folder to ``output``.
+
+    Raises InputError for a profile that cannot be read or holds no group.
+    """
+    source = documents.load(Profile, profile)
+    benchmark, seconds = synthesize_benchmark(
+        source, documents.digest(source), search=search, seed=seed, on_stage=on_stage
+    )
+    # the specification last: a folder that has one is whole
+    documents.write_bytes(output / "model.onnx", onnx_model.export(benchmark))
+    documents.write_text(output / "model.py", model_source(benchmark))
+    documents.write_text(output / "README.md", readme_text(benchmark))
+    documents.save(benchmark, output / SPECIFICATION)
+    return Synthesized(benchmark, seconds)
+
+
+def run(
+    folder: Path,
+    *,
+    backend: str = "torch",
+    device: str = "cpu",
+    dtype: str = "float32",
+    threads: int | None = None,
+    time_limit: float = 30.0,
+    output: Path | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> RunResult:
+    """Run the benchmark of a folder on one platform; write the result to ``output`` if given.
+
+    Raises InputError for a folder that cannot be read or a backend that is not installed,
+    UnsupportedError for what the backend cannot do.
+    """
+    benchmark = load_benchmark(folder)
+    platform = Platform(backend=backend, device=device, dtype=dtype, threads=threads)
+    result = run_benchmark(
+        benchmark, backends.get(backend), platform, time_limit=time_limit, progress=progress
+    )
+    if output is not None:
+        documents.save(result, output)
+    return result
+
+
+def validate(
+    folder: Path,
+    suite: Path,
+    *,
+    platforms: Sequence[Platform] | None = None,
+    time_limit: float = 10.0,
+    output: Path | None = None,
+    progress: Callable[[Platform], None] | None = None,
+) -> Validation:
+    """Measure a suite's applications and the benchmark interleaved on each platform.
+
+    platforms: four of this machine by default (`aimatrix.validation.default_platforms`).
+    time_limit: seconds of measuring a platform. Raises InputError for a bad folder or suite.
+    """
+    benchmark, applications = load_benchmark(folder), load_suite(suite)
+    validation = validate_benchmark(
+        benchmark,
+        applications,
+        default_platforms() if platforms is None else platforms,
+        time_limit=time_limit,
+        progress=progress,
+    )
+    if output is not None:
+        documents.save(validation, output)
+    return validation
+
+
+def compare(results: Sequence[Path]) -> list[Comparison]:
+    """The results of one benchmark on several platforms, side by side, in the given order.
+
+    Raises InputError when there is none, or when they are not of one benchmark.
+    """
+    if not results:
+        raise InputError("there is nothing to compare; name at least one result file")
+    loaded = [documents.load(RunResult, path) for path in results]
+    first = loaded[0]
+    for path, result in zip(results, loaded, strict=True):
+        if result.benchmark_digest != first.benchmark_digest:
+            raise InputError(
+                f"{path}: field benchmark_digest: is of another benchmark than {results[0]};"
+                " compare results of one benchmark"
+            )
+    return [
+        Comparison(
+            result.platform,
+            result.predicted_seconds,
+            result.predicted_seconds / first.predicted_seconds,
+        )
+        for result in loaded
+    ]
+
+
+def report(paths: Sequence[Path], output: Path, *, published: bool = False) -> Path:
+    """Write one HTML page on all artefacts in ``paths`` (files, or folders of them).
+
+    published: show the poster's tables beside, for the classic networks. Raises InputError when
+    a file is no artefact, or there is none.
+    """
+    artefacts = [artefact for path in paths for artefact in documents.load_all(path, ARTEFACTS)]
+    if not artefacts:
+        raise InputError(f"{paths[0] if paths else 'no path'}: holds no artefact of AI Matrix")
+    page = render(
+        profile=_only(Profile, artefacts),
+        benchmark=_only(Benchmark, artefacts),
+        results=[item for item in artefacts if isinstance(item, RunResult)],
+        validations=[item for item in artefacts if isinstance(item, Validation)],
+        reference=reference.published_tables() if published else None,
+    )
+    documents.write_text(output, page)
+    return output
+
+
+#: every kind of artefact that `report` reads
+ARTEFACTS: tuple[type[Artefact], ...] = (Profile, Benchmark, RunResult, Validation)
+
+
+def load_benchmark(folder: Path) -> Benchmark:
+    """The specification in a benchmark folder (or a specification file itself)."""
+    return documents.load(Benchmark, folder / SPECIFICATION if folder.is_dir() else folder)
+
+
+def _only(kind: type[A], artefacts: Sequence[Artefact]) -> A | None:
+    found = [item for item in artefacts if isinstance(item, kind)]
+    if len(found) > 1:
+        raise InputError(
+            f"a report is on one {kind.SCHEMA.removeprefix('aimatrix.')}, and {len(found)} were"
+            " given; name the files instead of a folder"
+        )
+    return found[0] if found else None

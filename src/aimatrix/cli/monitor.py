@@ -1,0 +1,34 @@
+"""`aimatrix monitor`: run a command unchanged and log its operators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from aimatrix.cli.options import parse_duration
+
+#: everything from the command on belongs to the command
+CONTEXT = {"allow_interspersed_args": False, "ignore_unknown_options": True}
+
+
+def command(
+    command: list[str] = typer.Argument(
+        metavar="COMMAND...", help="The command and its arguments, after --.", show_default=False
+    ),
+    store: Path = typer.Option(Path("aimatrix-store"), help="Folder of the workload log."),
+    app: str = typer.Option(
+        None, help="Name in the log; by default the script's or module's.", show_default=False
+    ),
+    window: str = typer.Option("60s", help="Length of a time window in the log."),
+) -> None:
+    """Run COMMAND unchanged and log the operators that it executes.
+
+    Its input, output, signals and exit code are its own; if our side fails, one line on standard
+    error says so and the command runs on.
+    """
+    from aimatrix import api
+    from aimatrix.monitoring import end_like
+
+    seconds = parse_duration(window, "--window")
+    end_like(api.monitor(command, store=store, app=app, window=seconds))

@@ -1,0 +1,88 @@
+"""What several verbs share: how their options are read, and how their answers are printed."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from aimatrix.errors import InputError
+
+Json = typer.Option(False, "--json", help="Print one JSON object and nothing else.")
+
+#: characters of a line where there is no terminal
+WIDE = 200
+
+_AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def parse_duration(text: str, option: str) -> float:
+    """``60``, ``60s``, ``5m``, ``2h``, ``1d``, ``1w`` in seconds; InputError for anything else."""
+    match = _AGO.fullmatch(text if not text.replace(".", "", 1).isdigit() else f"{text}s")
+    if match is None or not float(match[1]) > 0:
+        raise InputError(f"{option}: {text!r} is no duration; write one such as 60s, 5m or 2h")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def parse_moment(text: str | None, option: str) -> datetime | None:
+    """A date, a time, or a duration ago (``2h``) as a moment; without a zone it is local time."""
+    if text is None:
+        return None
+    if _AGO.fullmatch(text):
+        return datetime.now(UTC) - timedelta(seconds=parse_duration(text, option))
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise InputError(
+            f"{option}: {text!r} is no moment; write one such as 2026-01-31, 2026-01-31T12:00 or 2h"
+        ) from error
+
+
+def parse_sizes(text: str | None, option: str) -> list[int] | None:
+    """``224,112,56`` as numbers; InputError for anything else."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+        raise InputError(f"{option}: {text!r} are no sizes; write them as 224,112,56")
+    return [int(part) for part in parts]
+
+
+def print_json(document: Any) -> None:
+    """One JSON object on standard output."""
+    print(json.dumps(document, indent=2))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A plain table on standard output; all but the first column are numbers, to the right."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    if sys.stdout.isatty():
+        Console().print(table)
+    else:  # a pipe has no width to fit into
+        Console(width=WIDE).print(table)
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Progress]:
+    """A line that shows on a terminal that work goes on; nothing in a pipe."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"))
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        bar.add_task(text, total=None)
+        yield bar

@@ -1,0 +1,157 @@
+"""Prints artefacts as tables on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from aimatrix.cli.options import print_table
+from aimatrix.model.artefact import Sides, expand
+from aimatrix.model.benchmark import Benchmark
+from aimatrix.model.profile import Filter, Group, Profile
+from aimatrix.model.result import FidelityRow, PlatformFidelity, RunResult, Validation
+
+if TYPE_CHECKING:
+    from aimatrix.api import Comparison
+
+
+def print_profile(profile: Profile) -> None:
+    """The poster's table 1, and what falls outside of it."""
+    rows = [
+        [
+            f"{number} ({group.center} x {group.center})",
+            ", ".join(_filter(item) for item in group.filters),
+            f"{group.macs:,}",
+            f"{group.warps:,}",
+            f"{group.bytes:,}",
+        ]
+        for number, group in enumerate(profile.groups, start=1)
+    ]
+    period = f"{profile.since:%Y-%m-%d %H:%M} to {profile.until:%Y-%m-%d %H:%M} UTC"
+    title = (
+        f"{profile.calls:,} operator calls of {profile.applications} applications on"
+        f" {profile.hosts} hosts, {period}"
+    )
+    warps = f"warps ({_warps_kind(profile.groups)})"
+    print_table(title, ["group", "filters: kernel / stride x count", "MACs", warps, "bytes"], rows)
+    coverage = profile.coverage
+    print(
+        f"\ninside the groups: {coverage.calls:.1%} of calls, {coverage.macs:.2%} of MACs,"
+        f" {coverage.bytes:.1%} of bytes"
+    )
+    outside = [
+        [
+            row.family,
+            f"{row.calls:,}",
+            "not known" if row.macs is None else f"{row.macs:,}",
+            f"{row.bytes:,}",
+            ", ".join(row.kinds[:6]) + (" ..." if len(row.kinds) > 6 else ""),
+        ]
+        for row in profile.other
+    ]
+    if outside:
+        print_table("outside of them", ["family", "calls", "MACs", "bytes", "kinds"], outside)
+    if profile.unknown:
+        names = [f"{row.name} ({row.calls:,})" for row in profile.unknown]
+        print(f"unknown operators, by calls: {', '.join(names)}")
+
+
+def print_benchmark(benchmark: Benchmark, seconds: float) -> None:
+    """The poster's table 2: MACs and warps, real against synthetic, and the fitness error."""
+    rows = [
+        [
+            f"{number} ({stage.center} x {stage.center})",
+            str(len(stage.layers)),
+            f"{stage.target_macs:,}",
+            f"{stage.macs * stage.multiplicity:,.0f}",
+            f"{stage.target_warps:,}",
+            f"{stage.warps * stage.multiplicity:,.0f}",
+            f"{100 * stage.fitness_error:.4f}",
+            f"{stage.multiplicity:g}",
+        ]
+        for number, stage in enumerate(benchmark.stages, start=1)
+    ]
+    columns = ["group", "layers", "real MACs", "MACs", "real warps", "warps", "error %", "times"]
+    title = (
+        f"search {benchmark.synthesis.search}, seed {benchmark.synthesis.seed},"
+        f" {seconds:.2f} s; warps are {benchmark.synthesis.warps_kind}"
+    )
+    print_table(title, columns, rows)
+    added = benchmark.added
+    print(
+        f"\nthe layout adds {added.operators} operators, {added.macs} MACs, {added.bytes:,} bytes"
+    )
+
+
+def print_run(result: RunResult) -> None:
+    """Times per stage and of the pass, and the predicted time of the mix."""
+    named = [(stage.name, stage.timing) for stage in result.stages]
+    rows = [
+        [name, _ms(timing.median), _ms(timing.p10), _ms(timing.p90), f"{timing.spread:.1%}"]
+        for name, timing in [*named, ("pass", result.total)]
+    ]
+    title = f"{result.platform.name}: {len(result.total.samples)} passes"
+    print_table(title, ["", "median ms", "p10", "p90", "spread"], rows)
+    print(f"\npredicted time of the mix: {_ms(result.predicted_seconds)} ms")
+    if not result.steady:
+        print("the spread stayed large until the time limit: the machine was not quiet")
+
+
+def print_validation(validation: Validation) -> None:
+    """Fidelity errors per platform: convolutions alone per group and in total, whole models."""
+    for platform in validation.platforms:
+        _print_platform(platform)
+
+
+def print_comparison(comparisons: Sequence[Comparison]) -> None:
+    """Predicted times side by side."""
+    rows = [
+        [item.platform.name, _ms(item.predicted_seconds), f"{item.ratio:.3f}"]
+        for item in comparisons
+    ]
+    print_table("", ["platform", "predicted ms", "ratio to the first"], rows)
+
+
+def _print_platform(platform: PlatformFidelity) -> None:
+    named = [(f"convolutions, {row.name}", row) for row in platform.groups]
+    if platform.convolutions is not None:
+        named.append(("convolutions, all", platform.convolutions))
+    if platform.whole is not None:
+        named.append(("whole models", platform.whole))
+    if named:
+        rows = [_fidelity(name, row) for name, row in named]
+        columns = ["", "real ms", "spread", "predicted ms", "spread", "error"]
+        print_table(platform.platform.name, columns, rows)
+    for left_out in platform.left_out:
+        print(f"left out on {platform.platform.name}: {left_out.name}: {left_out.reason}")
+    print()
+
+
+def _fidelity(name: str, row: FidelityRow) -> list[str]:
+    return [
+        name,
+        _ms(row.real.median),
+        f"{row.real.spread:.1%}",
+        _ms(row.predicted_seconds),
+        f"{row.synthetic.spread:.1%}",
+        f"{row.error:+.1%}",
+    ]
+
+
+def _filter(item: Filter) -> str:
+    stride = expand(item.stride)
+    strided = "" if set(stride) == {1} else f"/{_sides(item.stride)}"
+    depthwise = " depthwise" if item.depthwise else ""
+    return f"{'x'.join(map(str, expand(item.kernel_size)))}{strided}{depthwise} x {item.count}"
+
+
+def _sides(value: Sides) -> str:
+    return str(value) if isinstance(value, int) else "x".join(map(str, value))
+
+
+def _warps_kind(groups: Sequence[Group]) -> str:
+    return " and ".join(sorted({group.warps_kind for group in groups})) or "derived"
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:,.3f}"
