@@ -1,0 +1,59 @@
+"""From counts to records, and the calls of one's own code in their order."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from aimatrix.dialects.raw import RawCall, TensorArg
+from aimatrix.model.calls import OpCall
+from aimatrix.monitoring import WindowCount, record_calls, to_records
+
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
+
+
+def translate(raw: RawCall) -> OpCall:
+    return OpCall.create("elementwise", raw.name.rstrip("_"), {}, phase=raw.phase)
+
+
+def count(name: str, calls: int, process: str, start: datetime = NOON) -> WindowCount:
+    return WindowCount(RawCall(name), calls, start, 60.0, process)
+
+
+def test_equal_signatures_of_several_processes_become_one_record() -> None:
+    later = NOON + timedelta(seconds=60)
+    found = to_records(
+        [count("a", 1, "p"), count("a", 2, "q"), count("a_", 4, "q"), count("a", 8, "q", later)],
+        translate,
+        app="shop",
+        host="h",
+    )
+    rows = [(record.name, record.window_start, record.calls) for record in found]
+    assert rows == [("a", NOON, 3), ("a_", NOON, 4), ("a", later, 8)]
+    assert {(record.app, record.host, record.window_seconds) for record in found} == {
+        ("shop", "h", 60.0)
+    }
+
+
+def test_calls_are_recorded_in_their_order_and_only_while_running() -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.ones(2, 3)
+
+    def run() -> None:
+        torch.relu(x)
+        torch.softmax(x, 1)
+        torch.relu(x)
+
+    calls = record_calls(run, {"aten::_softmax": ["dim"]})
+    assert [call.name for call in calls] == ["aten::relu", "aten::_softmax", "aten::relu"]
+    assert calls[1].arguments == {"self": TensorArg((2, 3)), "dim": 1}
+    torch.relu(x)
+    assert len(calls) == 3
+
+
+def test_what_the_code_raises_is_passed_on_and_recording_ends() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ZeroDivisionError):
+        record_calls(lambda: 1 / 0, {})
+    assert torch.utils._python_dispatch._get_current_dispatch_mode() is None

@@ -1,0 +1,119 @@
+"""The spool between a counting process and its reader."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from aimatrix.errors import InputError
+from aimatrix.monitoring.agent.spool import COUNTS, DESCRIPTIONS, SpoolTally
+from aimatrix.monitoring.spool_reader import SpoolReader
+
+
+def describe(name: str) -> dict[str, object]:
+    return {"name": name, "overload": "", "phase": "forward", "arguments": {}}
+
+
+def read(reader: SpoolReader) -> dict[str, int]:
+    return {delta.raw.name: delta.calls for delta in reader.read()}
+
+
+def only(folder: Path, suffix: str) -> Path:
+    (path,) = folder.glob(f"*{suffix}")
+    return path
+
+
+def test_counts_are_given_until_they_are_confirmed_and_not_after(tmp_path: Path) -> None:
+    tally, reader = SpoolTally(str(tmp_path), 8), SpoolReader(tmp_path)
+    assert read(reader) == {}
+    a, b = tally.open(lambda: describe("a")), tally.open(lambda: describe("b"))
+    tally.add(a)
+    assert read(reader) == {"a": 1}
+    tally.add(a)
+    tally.add(b)
+    assert read(reader) == {"a": 2, "b": 1}
+    reader.delivered()
+    assert read(reader) == {}
+    tally.add(b)
+    assert read(reader) == {"b": 1}
+    assert read(SpoolReader(tmp_path)) == {"b": 1}
+
+
+def test_no_work_takes_no_slot_and_a_full_table_goes_to_overflow(tmp_path: Path) -> None:
+    tally = SpoolTally(str(tmp_path), 3)
+    assert tally.open(lambda: None) == -1
+    slots = [tally.open(lambda: describe("x")) for _ in range(4)]
+    assert slots == [1, 2, 0, 0]
+    tally.add(0)
+    assert read(SpoolReader(tmp_path)) == {"aimatrix::overflow": 1}
+
+
+def test_threads_do_not_share_slots_but_leave_them_to_their_successors(tmp_path: Path) -> None:
+    tally = SpoolTally(str(tmp_path), 64)
+    seen: list[int] = []
+
+    def work() -> None:
+        slots = tally.slots()
+        if "key" not in slots:
+            slots["key"] = tally.open(lambda: describe("x"))
+        seen.append(slots["key"])
+        tally.add(slots["key"])
+
+    work()
+    for _ in range(5):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert seen[0] not in seen[1:]
+    assert len(set(seen[1:])) == 1
+    assert sum(delta.calls for delta in SpoolReader(tmp_path).read()) == 6
+
+
+def test_a_line_that_is_not_whole_yet_waits(tmp_path: Path) -> None:
+    tally, reader = SpoolTally(str(tmp_path), 8), SpoolReader(tmp_path)
+    tally.add(tally.open(lambda: describe("a")))
+    path = only(tmp_path, DESCRIPTIONS)
+    with path.open("a") as file:
+        file.write('{"slot":2,"name":"b","argu')
+    assert read(reader) == {"a": 1}
+    with path.open("a") as file:
+        file.write('ments":{}}\n')
+    tally.add(2)
+    assert read(reader) == {"a": 1, "b": 1}
+
+
+def test_a_damaged_description_does_not_cost_the_count(tmp_path: Path) -> None:
+    tally = SpoolTally(str(tmp_path), 8)
+    tally.add(tally.open(lambda: describe("a")))
+    path = only(tmp_path, DESCRIPTIONS)
+    path.write_bytes(b'\xff\n{"slot":1}\n[]\n')
+    assert read(SpoolReader(tmp_path)) == {"aimatrix::undescribed": 1}
+
+
+def test_a_process_that_has_only_just_begun_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / f"1-1{COUNTS}").write_bytes(b"")
+    (tmp_path / f"2-2{COUNTS}").write_bytes(bytes(200))
+    assert read(SpoolReader(tmp_path)) == {}
+
+
+def test_a_table_of_another_version_is_named(tmp_path: Path) -> None:
+    SpoolTally(str(tmp_path), 8).open(lambda: describe("a"))
+    path = only(tmp_path, COUNTS)
+    content = bytearray(path.read_bytes())
+    content[8] = 99
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is not a spool of version 1"):
+        SpoolReader(tmp_path).read()
+
+
+def test_a_reset_tally_begins_with_files_of_its_own(tmp_path: Path) -> None:
+    tally = SpoolTally(str(tmp_path), 8)
+    tally.slots()["key"] = tally.open(lambda: describe("a"))
+    tally.reset()
+    assert tally.slots() == {}
+    tally.add(tally.open(lambda: describe("b")))
+    assert len(list(tmp_path.glob(f"{os.getpid()}-*{COUNTS}"))) == 2
+    assert read(SpoolReader(tmp_path)) == {"b": 1}
