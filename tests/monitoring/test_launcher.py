@@ -97,6 +97,37 @@ def test_signals_reach_the_command_and_its_answer_comes_back(monitor, name: str)
     assert child.returncode == 9
 
 
+def test_a_terminal_interrupts_the_command_once_and_the_monitor_not_at_all(tmp_path) -> None:
+    command = """
+        import signal, time
+        received = []
+        signal.signal(signal.SIGINT, lambda *_: received.append(1))
+        print("ready", flush=True)
+        while not received:
+            time.sleep(0.01)
+        time.sleep(0.5)
+        print(len(received), flush=True)
+    """
+    program = [sys.executable, "-c", textwrap.dedent(command)]
+    line = [sys.executable, "-c", MONITOR, str(tmp_path), *program]
+    enter = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+    start = f"{enter}; os.execv(sys.argv[1], sys.argv[1:])"
+    user, terminal = os.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-c", start, *line],
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"ready\n"
+    os.write(user, b"\x03")  # Ctrl-C
+    out, _ = child.communicate()
+    os.close(user)
+    assert (out, child.returncode) == (b"1\n", 0)
+
+
 def test_the_default_action_of_a_signal_keeps_what_was_counted(monitor, tmp_path: Path) -> None:
     program = count_program("""
         tally.add(slot)
