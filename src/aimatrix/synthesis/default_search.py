@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aimatrix.synthesis.problem import Population, Problem, Vector
+from aimatrix.synthesis.problem import MAX_WIDTH, Population, Problem, Vector
 
-MAX_WIDTH = 4095
 INDIVIDUALS = 256
 GENERATIONS = 20
 NEIGHBOURS = 512

@@ -65,13 +65,11 @@ def _fitness(template: StageTemplate, macs: int, warps: int) -> float:
 def added_work(stages: Sequence[Stage], batch: int, dtype: str) -> AddedWork:
     """What a pass does besides its convolutions (`docs/benchmark.md`), in operators and bytes."""
     costs: list[Cost] = []
-    head = 0
     arriving: tuple[int, ...] | None = None
     for number, stage in enumerate(stages):
         following = stages[number + 1] if number + 1 < len(stages) else None
         calls, leaving = _stage_calls(stage, batch, arriving, following)
-        costs += [ops.cost(call.replace()) for call in _in_dtype(calls, dtype)]
-        head += 1 + len(stage.branches)
+        costs += [ops.cost(call) for call in _in_dtype(calls, dtype)]
         arriving = leaving
     features = sum(
         stage.out_channels + sum(layer.out_channels for layer in stage.branches) for stage in stages

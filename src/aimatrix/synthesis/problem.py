@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aimatrix.errors import InputError
 from aimatrix.model.calls import OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.convolution import output_size
@@ -20,6 +22,8 @@ from aimatrix.synthesis.template import LayerTemplate, StageTemplate
 Population = NDArray[np.int64]
 Vector = NDArray[np.float64]
 
+#: the largest width that a search may propose
+MAX_WIDTH = 4095
 #: fitness = sum of weight * |term - target| / target; the poster's two terms and weights
 TERMS = {"macs": 0.5, "warps": 0.5}
 
@@ -52,7 +56,9 @@ class Problem:
     def warps(self, population: Population) -> Population:
         """Warps of each candidate by `aimatrix.ops.launch`."""
         elements = population[:, self.writes] * self.outputs
-        tile = np.where(self.depthwise, launch.SCALAR_TILE_OUTPUTS, launch.GEMM_TILE_OUTPUTS)
+        # one channel alone is a plain convolution, to torch as to `aimatrix.ops`
+        depthwise = self.depthwise & (population[:, self.writes] > 1)
+        tile = np.where(depthwise, launch.SCALAR_TILE_OUTPUTS, launch.GEMM_TILE_OUTPUTS)
         total: Population = (-(-elements // tile)).sum(axis=1) * launch.WARPS_PER_BLOCK
         return total
 
@@ -80,7 +86,10 @@ class Problem:
 
 
 def make_problem(template: StageTemplate) -> Problem:
-    """The problem of a stage: which gene feeds which layer, and the sizes of its outputs."""
+    """The problem of a stage: which gene feeds which layer, and the sizes of its outputs.
+
+    Raises InputError where a candidate's MACs could leave 64 bits.
+    """
     reads, writes, width, genes = [], [], 0, 1
     for layer in template.layers:
         source = width if layer.main else 0
@@ -92,12 +101,18 @@ def make_problem(template: StageTemplate) -> Problem:
             genes += 1
         if layer.main:
             width = writes[-1]
+    outputs = [_positions(template, layer) for layer in template.layers]
+    kernel = [prod(layer.kernel_size) for layer in template.layers]
+    if sum(map(mul, outputs, kernel)) * MAX_WIDTH**2 >= 2**63:
+        raise InputError(
+            f"group {template.name}: its input_size, batch or kernel_size is too large for a search"
+        )
     return Problem(
         genes=genes,
         reads=np.array(reads),
         writes=np.array(writes),
-        outputs=np.array([_positions(template, layer) for layer in template.layers]),
-        kernel=np.array([prod(layer.kernel_size) for layer in template.layers]),
+        outputs=np.array(outputs),
+        kernel=np.array(kernel),
         depthwise=np.array([layer.depthwise for layer in template.layers]),
         target_macs=template.target_macs / template.multiplicity,
         target_warps=template.target_warps / template.multiplicity,

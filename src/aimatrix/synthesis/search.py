@@ -43,8 +43,10 @@ class Found:
 def search_widths(problem: Problem, name: str, seed: int) -> Found:
     """Run the search ``name`` on ``problem``. The same seed gives the same genes, bit for bit.
 
-    Raises InputError for a name that is not in `SEARCHES`.
+    Raises InputError for a name that is not in `SEARCHES`, or a negative seed.
     """
+    if seed < 0:
+        raise InputError(f"the seed {seed} is negative; choose one of at least 0")
     if name not in SEARCHES:
         raise InputError(f"unknown search {name!r}; known are {', '.join(SEARCHES)}")
     search = SEARCHES[name](problem, np.random.Generator(np.random.PCG64(seed)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 from aimatrix.errors import InputError
@@ -11,7 +11,10 @@ from aimatrix.model.profile import Profile
 from aimatrix.synthesis.layout import added_work, build_stage
 from aimatrix.synthesis.problem import TERMS, make_problem
 from aimatrix.synthesis.search import search_widths
-from aimatrix.synthesis.template import StageTemplate, stage_templates
+from aimatrix.synthesis.template import StageTemplate, stage_choices
+
+#: a fitness error (0.01 %) at which no longer stage is tried
+MATCHED = 1e-4
 
 
 def synthesize_benchmark(
@@ -32,14 +35,15 @@ def synthesize_benchmark(
             "the profile has no group to synthesize: its log holds no forward 2-D convolution"
         )
     stages, seconds = [], 0.0
-    for number, template in enumerate(stage_templates(profile.groups)):
+    choices = stage_choices(profile.groups)
+    for number, templates in enumerate(choices):
         begin = perf_counter()
-        stage = synthesize_stage(template, search=search, seed=seed + number)
+        stage = synthesize_stage(templates, search=search, seed=seed + number)
         seconds += perf_counter() - begin
         stages.append(stage)
         if on_stage is not None:
             on_stage(stage)
-    batch = stage_templates(profile.groups)[0].batch
+    batch = choices[0][0].batch
     kinds = {group.warps_kind for group in profile.groups}
     benchmark = Benchmark.create(
         batch=batch,
@@ -58,7 +62,16 @@ def synthesize_benchmark(
     return benchmark, seconds
 
 
-def synthesize_stage(template: StageTemplate, *, search: str, seed: int) -> Stage:
-    """Search the widths of one stage and lay it out."""
-    found = search_widths(make_problem(template), search, seed)
-    return build_stage(template, found.genes)
+def synthesize_stage(templates: Sequence[StageTemplate], *, search: str, seed: int) -> Stage:
+    """The stage of the first of ``templates`` that a search matches well, else of the best one."""
+    best: Stage | None = None
+    for template in templates:
+        found = search_widths(make_problem(template), search, seed)
+        stage = build_stage(template, found.genes)
+        if best is None or stage.fitness_error < best.fitness_error:
+            best = stage
+        if stage.fitness_error <= MATCHED:
+            break
+    if best is None:
+        raise InputError("a stage needs at least one template")
+    return best

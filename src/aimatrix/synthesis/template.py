@@ -52,21 +52,40 @@ class StageTemplate:
     target_warps: int
 
 
-def stage_templates(groups: Sequence[Group]) -> list[StageTemplate]:
-    """One template a group, from large inputs to small ones.
+def stage_choices(groups: Sequence[Group]) -> list[list[StageTemplate]]:
+    """For each group, from large inputs to small ones, its templates from short to long.
 
-    Counts are divided by what they all share (a log of a thousand inferences and a log of one
-    give the same model), and further in a group of more than `MAX_LAYERS` calls; multiplicity
-    says by how much. All stages run at one batch: the one of the group with the most MACs.
+    The shortest has the counts of the filters divided by what all counts of all groups share: a
+    log of a thousand inferences and a log of one give the same model, and multiplicity says how
+    often it is done. Where so few layers leave no match, longer ones are there to be tried: less
+    divided, and at last with each layer twice and four times. A group of more than `MAX_LAYERS`
+    layers is scaled down to about so many. All stages run at one batch: that of the group with
+    the most MACs.
     """
     repeats = reduce(gcd, (item.count for group in groups for item in group.filters))
     batch = max(1, round(max(groups, key=lambda group: group.macs).batch))
     ordered = sorted(groups, key=lambda group: group.center, reverse=True)
-    return [_stage(group, repeats, batch) for group in ordered]
+    return [
+        [_stage(group, counts, batch) for counts in _count_choices(group, repeats)]
+        for group in ordered
+    ]
 
 
-def _stage(group: Group, repeats: int, batch: int) -> StageTemplate:
-    counts = _scaled([item.count for item in group.filters], repeats)
+def _count_choices(group: Group, repeats: int) -> list[list[int]]:
+    """Layers of each filter, from few to many."""
+    counts = [item.count for item in group.filters]
+    total = sum(counts)
+    if total // repeats > MAX_LAYERS:
+        return [[max(1, count * MAX_LAYERS // total) for count in counts]]
+    least = total // repeats
+    shares = [n for n in range(1, MAX_LAYERS // least + 1) if repeats % n == 0]
+    choices = [[count * n // repeats for count in counts] for n in shares]
+    longest = choices[-1]
+    more = [[count * copies for count in longest] for copies in (2, 4)]
+    return choices + [choice for choice in more if sum(choice) <= MAX_LAYERS]
+
+
+def _stage(group: Group, counts: Sequence[int], batch: int) -> StageTemplate:
     layers = _spread(
         [
             (_layer(item, group.input_size), count)
@@ -84,15 +103,6 @@ def _stage(group: Group, repeats: int, batch: int) -> StageTemplate:
         target_macs=group.macs,
         target_warps=group.warps,
     )
-
-
-def _scaled(counts: Sequence[int], repeats: int) -> list[int]:
-    """Counts without their repeats, and at most about `MAX_LAYERS` together; none vanishes."""
-    counts = [count // repeats for count in counts]
-    total = sum(counts)
-    if total <= MAX_LAYERS:
-        return counts
-    return [max(1, count * MAX_LAYERS // total) for count in counts]
 
 
 def _layer(item: Filter, input_size: Pair) -> LayerTemplate:
