@@ -6,7 +6,7 @@ import pytest
 
 from aimatrix.errors import InputError
 from aimatrix.model.result import Platform
-from aimatrix.validation import default_platforms, parse_platform
+from aimatrix.validation import default_platforms, parse_platform, platforms
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,22 @@ def test_a_mistake_shows_the_spelling(text: str, message: str) -> None:
     assert "BACKEND[:DTYPE[:THREADS[:DEVICE]]]" in str(caught.value)
 
 
-def test_default_platforms_differ() -> None:
-    platforms = default_platforms()
-    assert len(set(platforms)) == len(platforms) >= 3
-    assert platforms[0] == Platform(backend="torch", threads=1)
+def test_default_platforms_are_those_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def names() -> list[str]:
+        return [platform.name for platform in default_platforms()]
+
+    here = platforms.__name__
+    monkeypatch.setattr(f"{here}.cores", lambda: 8)
+    monkeypatch.setattr(f"{here}.find_spec", lambda name: object())
+    monkeypatch.setattr(f"{here}.computes_bfloat16", lambda: True)
+    assert names() == [
+        "torch, float32, 1 thread",
+        "torch, float32, 2 threads",
+        "onnxruntime, float32, 1 thread",
+        "onnxruntime, float32, 2 threads",
+        "torch, bfloat16, 1 thread",
+    ]
+    monkeypatch.setattr(f"{here}.cores", lambda: 1)
+    monkeypatch.setattr(f"{here}.find_spec", lambda name: None)
+    monkeypatch.setattr(f"{here}.computes_bfloat16", lambda: False)
+    assert names() == ["torch, float32, 1 thread"]

@@ -39,20 +39,15 @@ def parse_platform(text: str) -> Platform:
 
 
 def default_platforms() -> list[Platform]:
-    """Four platforms of this machine that differ in kind.
+    """Platforms of this machine that differ in kind and take seconds to set up.
 
-    torch on one and two threads (one, on a machine of one core); ONNX Runtime where it is
-    installed, else torch.compile; and bfloat16 where the CPU has instructions that make it fast,
-    else the third one on two threads.
+    torch on one and two threads; ONNX Runtime, where it is installed, the same; and bfloat16
+    where the CPU computes it fast. torch-compile has to be asked for: compiling whole
+    applications takes it minutes.
     """
-    compiled = "onnxruntime" if find_spec("onnxruntime") else "torch-compile"
-    several = min(2, cores())
-    platforms = [
-        Platform(backend="torch", threads=1),
-        Platform(backend="torch", threads=several),
-        Platform(backend=compiled, threads=1),
-        Platform(backend="torch", dtype="bfloat16", threads=1)
-        if computes_bfloat16()
-        else Platform(backend=compiled, threads=several),
-    ]
-    return list(dict.fromkeys(platforms))
+    names = ["torch", "onnxruntime"] if find_spec("onnxruntime") else ["torch"]
+    threads = [1, 2] if cores() > 1 else [1]
+    platforms = [Platform(backend=name, threads=number) for name in names for number in threads]
+    if computes_bfloat16():
+        platforms.append(Platform(backend="torch", dtype="bfloat16", threads=1))
+    return platforms
