@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import log2
 
 #: Sizes within one octave of the largest one share a centre: networks halve their inputs.
 OCTAVE = 2.0
 
 
 def nearest_center(size: float, centers: Sequence[int]) -> int:
-    """The centre nearest to ``size`` in logarithm; of two equally near ones, the larger."""
-    return min(centers, key=lambda center: (abs(log2(size) - log2(center)), -center))
+    """The centre nearest to ``size`` in logarithm; of two equally near ones, the larger.
+
+    Ratios are compared instead of logarithms: a tie is a tie, on every machine.
+    """
+    return min(centers, key=lambda center: (max(size / center, center / size), -center))
 
 
 def find_centers(weights: Mapping[float, float]) -> list[int]:

@@ -110,7 +110,8 @@ def suite_text(inferences: int) -> str:
 
 def _prepare_folder(output: Path) -> None:
     """Make the folder, or empty that of an earlier demo; never touch anything else."""
-    if output.exists() and not (output / MARK).is_file() and any(output.iterdir()):
+    foreign = output.exists() and not (output / MARK).is_file()
+    if foreign and (not output.is_dir() or any(output.iterdir())):
         raise InputError(
             f"{output}: exists and is not the folder of an earlier demo; name another with -o"
         )

@@ -122,8 +122,11 @@ def synthesize(
     benchmark, seconds = synthesize_benchmark(
         source, documents.digest(source), search=search, seed=seed, on_stage=on_stage
     )
-    # the specification last: a folder that has one is whole
-    documents.write_bytes(output / "model.onnx", onnx_model.export(benchmark))
+    model = onnx_model.export(benchmark)
+    # no specification before the rest is there: a folder that has one is whole
+    if output.is_dir():
+        documents.remove(output / SPECIFICATION)
+    documents.write_bytes(output / "model.onnx", model)
     documents.write_text(output / "model.py", model_source(benchmark))
     documents.write_text(output / "README.md", readme_text(benchmark))
     documents.save(benchmark, output / SPECIFICATION)

@@ -14,24 +14,31 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from aimatrix.errors import InputError
 
 Json = typer.Option(False, "--json", help="Print one JSON object and nothing else.")
 
+#: seconds of the longest duration, a century, and elements of the largest side
+LONGEST = 100 * 366 * 86400
+LARGEST = 2**31
+
 #: characters of a line where there is no terminal
 WIDE = 200
 
-_AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
+_SIZE = re.compile(r"\d{1,10}", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def parse_duration(text: str, option: str) -> float:
     """``60``, ``60s``, ``5m``, ``2h``, ``1d``, ``1w`` in seconds; InputError for anything else."""
     match = _AGO.fullmatch(text if not text.replace(".", "", 1).isdigit() else f"{text}s")
-    if match is None or not float(match[1]) > 0:
+    seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
+    if not 0 < seconds <= LONGEST:
         raise InputError(f"{option}: {text!r} is no duration; write one such as 60s, 5m or 2h")
-    return float(match[1]) * _SECONDS[match[2]]
+    return seconds
 
 
 def parse_moment(text: str | None, option: str) -> datetime | None:
@@ -53,7 +60,7 @@ def parse_sizes(text: str | None, option: str) -> list[int] | None:
     if text is None:
         return None
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+    if not all(_SIZE.fullmatch(part) and 0 < int(part) <= LARGEST for part in parts):
         raise InputError(f"{option}: {text!r} are no sizes; write them as 224,112,56")
     return [int(part) for part in parts]
 
@@ -65,11 +72,12 @@ def print_json(document: Any) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A plain table on standard output; all but the first column are numbers, to the right."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    # names come from files: as Text they are printed as they are, not read as markup
+    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     if sys.stdout.isatty():
         Console().print(table)
     else:  # a pipe has no width to fit into

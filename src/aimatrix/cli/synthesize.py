@@ -23,7 +23,7 @@ def command(
     search: str = typer.Option(
         "default", help="default, or poster for the genetic algorithm of the poster."
     ),
-    seed: int = typer.Option(0, help="The same seed gives the same benchmark, bit for bit."),
+    seed: int = typer.Option(0, min=0, help="The same seed gives the same benchmark, bit for bit."),
     as_json: bool = Json,
 ) -> None:
     """Search the widths of a small model that does the work of PROFILE, and write its folder."""

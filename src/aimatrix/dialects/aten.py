@@ -137,7 +137,10 @@ def _per_side(value: Any, rank: int, default: int) -> tuple[int, ...]:
 
 def _linear(_: str, arguments: Arguments) -> Translation:
     *outer, k = arguments["input"].shape
-    n = arguments["weight"].shape[0]
+    weight = arguments["weight"].shape
+    if weight[-1] != k:
+        raise ValueError(f"weights of shape {weight} for inputs of {k} features")
+    n = prod(weight[:-1])  # a vector of weights gives one feature
     bias = arguments.get("bias") is not None
     return "linear", {"batch": 1, "m": prod(outer), "n": n, "k": k, "bias": bias}
 
@@ -148,7 +151,7 @@ def _matmul(_: str, arguments: Arguments) -> Translation:
 
 
 def _mm(name: str, arguments: Arguments) -> Translation:
-    if name in ("addmm", "baddbmm", "addmv", "addbmm"):
+    if name in ("addmm", "baddbmm", "addmv"):
         names = {"baddbmm": ("batch1", "batch2"), "addmv": ("mat", "vec")}
         a, b = names.get(name, ("mat1", "mat2"))
         return _product(arguments[a].shape, arguments[b].shape, bias=True)
@@ -231,6 +234,14 @@ def _joining(name: str, arguments: Arguments) -> Translation:
     return kind, {"inputs": shapes, "dim": arguments.get("dim", 0)}
 
 
+def _repeat(_: str, arguments: Arguments) -> Translation:
+    """Copies in every dimension: a copy of the size of what comes out."""
+    repeats = arguments["repeats"]
+    shape = arguments["self"].shape
+    shape = (1,) * (len(repeats) - len(shape)) + shape
+    return "copy", {"inputs": [[s * r for s, r in zip(shape, repeats, strict=True)]]}
+
+
 def _padding(_: str, arguments: Arguments) -> Translation:
     pads = arguments.get("pad", arguments.get("padding"))
     return "pad", {"inputs": [arguments["self"].shape], "pads": pads}
@@ -288,10 +299,12 @@ RULES: dict[str, Rule] = {
     **_same(Rule("normalization", _normalization("layer_norm")), "layer_norm native_layer_norm"),
     **_same(Rule("normalization", _normalization("group_norm")), "group_norm native_group_norm"),
     "instance_norm": Rule("normalization", _normalization("instance_norm")),
+    "rms_norm": Rule("normalization", _normalization("rms_norm")),
     **_same(
         _ELEMENTWISE,
         "relu relu6 elu selu celu gelu silu mish sigmoid tanh hardtanh hardswish hardsigmoid"
-        " leaky_relu _prelu_kernel prelu softplus log_sigmoid threshold",
+        " leaky_relu _prelu_kernel prelu softplus log_sigmoid log_sigmoid_forward threshold"
+        " hardshrink softshrink",
     ),
     **_same(
         _ELEMENTWISE,
@@ -307,8 +320,9 @@ RULES: dict[str, Rule] = {
         " hardtanh_backward hardswish_backward hardsigmoid_backward leaky_relu_backward"
         " elu_backward native_dropout_backward",
     ),
-    "dropout": Rule("elementwise", _dropout, ("train",)),
+    **_same(Rule("elementwise", _dropout, ("train",)), "dropout feature_dropout alpha_dropout"),
     **_same(_REDUCTION, "sum mean prod amax amin argmax argmin any all std var logsumexp"),
+    "linalg_vector_norm": Rule("reduction", _reduction, ("dim", "keepdim")),
     **_same(_REDUCTION, "softmax _softmax log_softmax _log_softmax cumsum"),
     **_same(_JOIN, "cat concat concatenate stack"),
     **_same(Rule("movement", _padding, ("pad",)), "constant_pad_nd pad"),
@@ -319,6 +333,7 @@ RULES: dict[str, Rule] = {
     ),
     **_same(_COPY, "clone contiguous copy _to_copy to pixel_shuffle pixel_unshuffle"),
     **_same(_COPY, "channel_shuffle roll flip"),
+    "repeat": Rule("movement", _repeat, ("repeats",)),
     **_same(_FILL, "fill zero zeros ones full rand randn uniform normal bernoulli"),
     **_same(_FILL, "zeros_like ones_like full_like rand_like randn_like"),
     **_same(
@@ -326,7 +341,7 @@ RULES: dict[str, Rule] = {
         "view _unsafe_view reshape _reshape_alias flatten unflatten t transpose permute"
         " squeeze unsqueeze expand expand_as view_as select slice narrow split"
         " split_with_sizes chunk unbind detach alias lift_fresh as_strided movedim"
-        " diagonal empty empty_like empty_strided",
+        " diagonal empty empty_like empty_strided new_empty",
     ),
 }
 

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from aimatrix.model.artefact import Artefact, Part, Sides
+from aimatrix.model.artefact import Artefact, Part, Sides, expand
 
 WarpsKind = Literal["derived", "measured"]
+
+
+def _two_sides(value: Sides, least: int) -> Sides:
+    sizes = expand(value)
+    if len(sizes) != 2 or not all(least <= size <= LARGEST for size in sizes):
+        raise ValueError(f"has to be one size or two, each from {least} to {LARGEST}")
+    return value
+
+
+#: the largest size and batch that a file may state: arithmetic on them stays inside 64 bits
+LARGEST = 2**31
+Size = Annotated[int, Field(ge=1, le=LARGEST)]
+Total = Annotated[int, Field(ge=1, lt=2**63)]
+Kernel = Annotated[Sides, AfterValidator(lambda value: _two_sides(value, 1))]
+Padding = Annotated[Sides, AfterValidator(lambda value: _two_sides(value, 0))]
 
 
 class Filter(Part):
@@ -18,11 +33,11 @@ class Filter(Part):
     padding: the one that most of them use. count: operator calls.
     """
 
-    kernel_size: Sides
-    stride: Sides
+    kernel_size: Kernel
+    stride: Kernel
     depthwise: bool = False
-    padding: int | tuple[int, ...]
-    count: PositiveInt
+    padding: Padding
+    count: Total
 
 
 class Group(Part):
@@ -35,15 +50,15 @@ class Group(Part):
 
     name: str
     family: Literal["convolution"] = "convolution"
-    center: PositiveInt
-    input_size: tuple[PositiveInt, PositiveInt]
-    batch: PositiveFloat
-    calls: PositiveInt
-    filters: tuple[Filter, ...]
-    macs: PositiveInt
+    center: Size
+    input_size: tuple[Size, Size]
+    batch: Annotated[float, Field(gt=0, le=LARGEST)]
+    calls: Total
+    filters: tuple[Filter, ...] = Field(min_length=1)
+    macs: Total
     bytes: NonNegativeInt
     parameters: NonNegativeInt
-    warps: PositiveInt
+    warps: Total
     warps_kind: WarpsKind = "derived"
 
 

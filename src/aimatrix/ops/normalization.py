@@ -10,7 +10,7 @@ from aimatrix.ops.family import Family, is_shape, is_size
 
 
 class Normalization(Family):
-    """Kinds: batch_norm, layer_norm, group_norm, instance_norm.
+    """Kinds: batch_norm, layer_norm, group_norm, instance_norm, rms_norm.
 
     Attributes: input (shape), parameters (elements of scale, shift and running statistics).
     Multiply-adds are not counted: the field counts none for normalizations.

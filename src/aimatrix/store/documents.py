@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,14 +30,25 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all. Raises InputError when the folder refuses it."""
+    if not path.name:
+        raise InputError(f"{path}: is a folder; name a file in it")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what could not be made cannot be removed
+            temporary.unlink()
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there. Raises InputError when the folder refuses it."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be replaced: {error.strerror}") from error
 
 
 def load(kind: type[A], path: Path) -> A:
@@ -77,12 +89,13 @@ def load_all(path: Path, kinds: Sequence[type[Artefact]]) -> list[Artefact]:
             )
         return [load(by_schema[schema], path)]
     files = sorted(file for file in path.rglob("*.json") if file.is_file())
-    schemas = {file: _schema(_read_json(file)) for file in files}
-    return [load(by_schema[schemas[file]], file) for file in files if schemas[file] in by_schema]
+    kinds_found = [(file, by_schema.get(_schema(_read_json(file)) or "")) for file in files]
+    return [load(kind, file) for file, kind in kinds_found if kind is not None]
 
 
-def _schema(document: Any) -> Any:
-    return document.get("schema") if isinstance(document, dict) else None
+def _schema(document: Any) -> str | None:
+    schema = document.get("schema") if isinstance(document, dict) else None
+    return schema if isinstance(schema, str) else None
 
 
 def digest(artefact: Artefact) -> str:
