@@ -75,7 +75,7 @@ def demo(
     store, results = output / "store", output / "results"
     for name in APPLICATIONS:
         on_step(f"monitoring {name}")
-        _monitor(name, store, inferences)
+        monitor_program(name, store, inferences)
     on_step("analyzing the log")
     profile = verbs.analyze(
         store, centers=CENTERS, split_groups=True, output=output / "profile.json"
@@ -120,7 +120,7 @@ def _prepare_folder(output: Path) -> None:
         shutil.rmtree(output / folder, ignore_errors=True)
 
 
-def _monitor(name: str, store: Path, inferences: int) -> None:
+def monitor_program(name: str, store: Path, inferences: int) -> None:
     """Start one program in a process of its own under the verb, as a user would."""
     program = Path(__file__).parents[1] / "applications" / f"{name}.py"
     monitor = [sys.executable, "-m", "aimatrix", "monitor", "--store", str(store), "--app", name]
