@@ -115,6 +115,8 @@ def _named_padding(
     """
     if padding == "valid":
         return sides, (0,) * len(sides)
+    if padding != "same":
+        raise ValueError(f"a convolution knows no padding {padding!r}")
     totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
     padded = tuple(side + total % 2 for side, total in zip(sides, totals, strict=True))
     return padded, tuple(total // 2 for total in totals)
