@@ -1,12 +1,14 @@
 """What monitoring costs an application: time with / time without, interleaved in one run.
 
-Run: ``python benchmarks/monitoring_overhead.py [--seconds 20]``. Prints one line for each workload,
-the nanoseconds per counted call, and the milliseconds that the start of a process takes longer.
+Run: ``python benchmarks/monitoring_overhead.py [--seconds 20] [--json]``. Prints one line for each
+workload, the nanoseconds per counted call, and the milliseconds that the start of a process takes
+longer; or the same as one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -86,21 +88,49 @@ def startup_milliseconds(rounds: int = 30) -> float:
     return 1e3 * median(start(monitored) - start(plain) for _ in range(rounds))
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=20.0, help="for all workloads together")
-    seconds = parser.parse_args().seconds
-    torch.set_num_threads(1)
-    print(f"torch {torch.__version__}, 1 thread; time with / time without")
+def rows(seconds: float) -> list[dict[str, object]]:
+    """One row for each workload."""
+    measured: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as spool:
         capture = DispatchCapture(ATTRIBUTES, SpoolTally(spool, CAPACITY))
         for name, work in workloads().items():
             calls = len(record_calls(work, ATTRIBUTES))
             without, watched = measure(work, capture, seconds / len(workloads()))
-            each = 1e9 * (watched - without) / calls
-            print(f"{name:26} {watched / without:6.3f}  {calls:5} calls  {each:7.0f} ns a call")
-    print(f"start of a process: {startup_milliseconds():.1f} ms longer")
+            measured.append(
+                {
+                    "workload": name,
+                    "technique": capture.name,
+                    "ratio": watched / without,
+                    "calls": calls,
+                    "nanoseconds_per_call": 1e9 * (watched - without) / calls,
+                }
+            )
+    return measured
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20.0, help="for all workloads together")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    document = {
+        "torch": torch.__version__,
+        "threads": 1,
+        "rows": rows(options.seconds),
+        "startup_milliseconds": startup_milliseconds(),
+    }
+    if options.json:
+        print(json.dumps(document, indent=2))
+        return
+    print(f"torch {torch.__version__}, 1 thread; time with / time without")
+    for row in document["rows"]:
+        print(
+            f"{row['workload']:26} {row['ratio']:6.3f}  {row['calls']:5} calls"
+            f"  {row['nanoseconds_per_call']:7.0f} ns a call"
+        )
+    print(f"start of a process: {document['startup_milliseconds']:.1f} ms longer")
 
 
 if __name__ == "__main__":

@@ -180,9 +180,7 @@ def show(document: dict[str, Any]) -> None:
 
 
 def _show_fit(rows: list[dict[str, Any]]) -> None:
-    print(
-        "| group | real MACs | synthetic MACs | real warps | synthetic warps | error % | published |"
-    )
+    print("| group | real MACs | MACs | real warps | warps | error % | published |")
     print("|---|---|---|---|---|---|---|")
     for number, row in enumerate(rows, start=1):
         print(

@@ -164,7 +164,7 @@ def validate(
     suite: Path,
     *,
     platforms: Sequence[Platform] | None = None,
-    time_limit: float = 10.0,
+    time_limit: float = 8.0,
     output: Path | None = None,
     progress: Callable[[Platform], None] | None = None,
 ) -> Validation:

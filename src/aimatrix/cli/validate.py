@@ -22,7 +22,7 @@ def command(
         " given.",
         show_default=False,
     ),
-    time_limit: str = typer.Option("10s", help="Time of measuring per platform."),
+    time_limit: str = typer.Option("8s", help="Time of measuring per platform."),
     output: Path = typer.Option(
         None, "-o", "--output", help="Write the validation here.", show_default=False
     ),
