@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 
 import typer
@@ -31,4 +33,11 @@ def command(
     from aimatrix.monitoring import end_like
 
     seconds = parse_duration(window, "--window")
-    end_like(api.monitor(command, store=store, app=app, window=seconds))
+    code = api.monitor(command, store=store, app=app, window=seconds)
+    if code < 0:
+        # it cannot speak for itself any more, unlike one that ends with an exit code
+        names = {item.value: item.name for item in signal.Signals}
+        name = names.get(-code, f"signal {-code}")
+        notice = f"{command[0]} was ended by {name}; what it did until then is in {store}"
+        print(f"aimatrix: {notice}", file=sys.stderr)
+    end_like(code)

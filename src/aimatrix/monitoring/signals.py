@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -81,7 +81,8 @@ def end_like(returncode: int) -> NoReturn:
     sys.stderr.flush()
     if returncode < 0:
         _leave_core_dump_to_child()
-        signal.signal(-returncode, signal.SIG_DFL)
+        with suppress(OSError):  # SIGKILL has no handler to take away
+            signal.signal(-returncode, signal.SIG_DFL)
         os.kill(os.getpid(), -returncode)
         returncode = 128 - returncode  # the signal was blocked
     raise SystemExit(returncode)
