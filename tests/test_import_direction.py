@@ -85,7 +85,7 @@ def test_the_command_line_starts_without_a_framework() -> None:
     program = (
         "import importlib.util, sys\n"
         "import aimatrix\n"
-        "if importlib.util.find_spec('aimatrix.cli'): import aimatrix.cli\n"
+        "import aimatrix.cli.app\n"
         f"print(*sorted(set(sys.modules) & {FRAMEWORKS!r}))"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

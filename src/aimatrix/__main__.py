@@ -1,6 +1,6 @@
 """``python -m aimatrix``: the same as the command ``aimatrix``."""
 
-from aimatrix.cli import main
+from aimatrix.cli.app import main
 
 if __name__ == "__main__":
     main()

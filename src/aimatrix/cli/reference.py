@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from aimatrix.cli import app
+from aimatrix.cli.app import app
 
 HEAD = """# Command line
 
