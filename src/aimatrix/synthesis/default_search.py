@@ -23,7 +23,7 @@ NEIGHBOURS = 512
 #: local steps without progress before another start is taken, and how many starts there are
 PATIENCE = 30
 STARTS = 3
-#: a match to a thousandth of a percent is a match
+#: a match to a thousandth of a percent of what is possible is a match
 GOOD_ENOUGH = 1e-5
 
 
@@ -54,6 +54,7 @@ class DefaultSearch:
         self._random = random
         self._regions = iter(REGIONS)
         self._equal = _equal_width(problem)
+        self._good_enough = problem.least_fitness + GOOD_ENOUGH
         self._done = False
         self._enter(next(self._regions))
 
@@ -67,7 +68,7 @@ class DefaultSearch:
 
     def tell(self, population: Population, fitness: Vector) -> None:
         """Keep the better half of the old and the new, or move the incumbent."""
-        if fitness.min() <= GOOD_ENOUGH:
+        if fitness.min() <= self._good_enough:
             self._done = True
         elif self._local is None:
             self._survive(population, fitness)

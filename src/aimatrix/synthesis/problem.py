@@ -69,6 +69,16 @@ class Problem:
         fitness: Vector = TERMS["macs"] * macs + TERMS["warps"] * warps
         return fitness
 
+    @property
+    def least_fitness(self) -> float:
+        """A fitness that no candidate can go below: warps come in whole blocks, targets need not.
+
+        The target of a stage is a share of its group's, and may lie between two blocks.
+        """
+        blocks = max(1, round(self.target_warps / launch.WARPS_PER_BLOCK))
+        miss = abs(blocks * launch.WARPS_PER_BLOCK - self.target_warps) / self.target_warps
+        return TERMS["warps"] * miss
+
     def solve_gene(self, population: Population, gene: NDArray[np.int64], limit: int) -> Population:
         """The candidates with one gene set to where their MACs come nearest to the target.
 

@@ -76,13 +76,25 @@ def _count_choices(group: Group, repeats: int) -> list[list[int]]:
     counts = [item.count for item in group.filters]
     total = sum(counts)
     if total // repeats > MAX_LAYERS:
-        return [[max(1, count * MAX_LAYERS // total) for count in counts]]
+        # warps come in fours, and the share of a stage need not: other lengths may meet it
+        lengths = range(MAX_LAYERS, MAX_LAYERS - 8, -1)
+        return [_apportioned(counts, length) for length in lengths]
     least = total // repeats
     shares = [n for n in range(1, MAX_LAYERS // least + 1) if repeats % n == 0]
     choices = [[count * n // repeats for count in counts] for n in shares]
     longest = choices[-1]
     more = [[count * copies for count in longest] for copies in (2, 4)]
     return choices + [choice for choice in more if sum(choice) <= MAX_LAYERS]
+
+
+def _apportioned(counts: Sequence[int], layers: int) -> list[int]:
+    """Shares of ``layers`` in proportion to counts, by largest remainder; none vanishes."""
+    total = sum(counts)
+    shares = [max(1, count * layers // total) for count in counts]
+    by_remainder = sorted(range(len(counts)), key=lambda i: (-(counts[i] * layers % total), i))
+    for index in by_remainder[: max(0, layers - sum(shares))]:
+        shares[index] += 1
+    return shares
 
 
 def _stage(group: Group, counts: Sequence[int], batch: int) -> StageTemplate:
