@@ -64,14 +64,15 @@ else ifeq ($(TORCH),system)
 else
 	$(PIP) $(TORCH)
 endif
-	@touch $@
+	@# what follows may not replace it
+	@$(BIN)/python -c 'import torch; print("torch==" + torch.__version__)' > $@
 
 $(VENV)/demo-$(CHOICE).stamp: $(VENV)/torch-$(CHOICE).stamp $(SETUP)
-	$(PIP) --editable '.[onnxruntime]'
+	$(PIP) --constraint $< --editable .
 	@touch $@
 
-$(VENV)/dev-$(CHOICE).stamp: $(VENV)/demo-$(CHOICE).stamp
-	$(PIP) --editable '.[onnxruntime,dev]'
+$(VENV)/dev-$(CHOICE).stamp: $(VENV)/torch-$(CHOICE).stamp $(VENV)/demo-$(CHOICE).stamp
+	$(PIP) --constraint $< --editable '.[dev]'
 	@touch $@
 
 clean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
@@ -152,9 +153,9 @@ class _TorchPass(Pass):
         with torch.inference_mode():
             return [_to_numpy(value) for value in _flat(self._run()[1])]
 
+    @abstractmethod
     def _run(self) -> tuple[list[float], Any]:
         """(seconds per part, outputs)."""
-        raise NotImplementedError
 
     def _now(self) -> float:
         """The time at which the device has done all that it was given."""
