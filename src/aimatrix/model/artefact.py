@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from aimatrix.version import VERSION
 
@@ -33,7 +33,7 @@ class Artefact(Part):
 
     # pydantic's own API takes the name "schema"; files have it
     schema_name: str = Field(alias="schema")
-    schema_version: int
+    schema_version: PositiveInt
     aimatrix_version: str
 
     @classmethod

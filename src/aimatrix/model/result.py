@@ -48,9 +48,12 @@ class Timing(Part):
     @classmethod
     def _drop_statistics(cls, data: Any) -> Any:
         """Files show the statistics beside the samples; the samples alone are read back."""
-        if isinstance(data, dict):
-            return {key: value for key, value in data.items() if key not in _STATISTICS}
-        return data
+        if not isinstance(data, dict):
+            return data
+        kept = {key: value for key, value in data.items() if key not in _STATISTICS}
+        if isinstance(kept.get("samples"), list):
+            kept["samples"] = tuple(kept["samples"])  # as JSON's lists become where nobody looks
+        return kept
 
     @computed_field  # type: ignore[prop-decorator]
     @property

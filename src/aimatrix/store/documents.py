@@ -68,8 +68,8 @@ def load(kind: type[A], path: Path) -> A:
             " newest that this release reads; upgrade aimatrix, or write the file again with it"
         )
     try:
-        # JSON mode: lists become tuples, nothing else is guessed
-        return kind.model_validate_json(json.dumps(document))
+        # strict JSON mode: lists become tuples, nothing else is guessed
+        return kind.model_validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
         raise InputError(f"{path}: {_explain(error)}") from error
 
