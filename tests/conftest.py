@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from benchmark_builders import make_benchmark, make_layer, make_stage
 
 from aimatrix.model.benchmark import Benchmark
+from benchmark_builders import make_benchmark, make_layer, make_stage
 
 
 @pytest.fixture
