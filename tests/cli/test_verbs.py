@@ -1,0 +1,168 @@
+"""Every verb on good input: its help, what it prints, and its JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_runs import aimatrix
+
+import aimatrix as package
+
+VERBS = ("monitor", "analyze", "synthesize", "run", "validate", "compare", "report", "demo")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_says_what_a_verb_does(verb: str, tmp_path: Path) -> None:
+    ended = aimatrix(verb, "--help", folder=tmp_path)
+    assert (ended.code, ended.err) == (0, "")
+    assert f"aimatrix {verb} " in ended.out
+    assert len(ended.out.splitlines()) > 8
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_alone_lists_its_verbs(tmp_path: Path) -> None:
+    listed = aimatrix("--help", folder=tmp_path).out
+    assert all(f"\n  {verb} " in listed for verb in VERBS)
+    assert "Exit codes" in listed
+    assert aimatrix("--version", folder=tmp_path).out == f"aimatrix {package.__version__}\n"
+
+
+def test_every_verb_is_a_function_of_the_package() -> None:
+    assert set(VERBS) == set(package.__all__)
+    assert all(callable(getattr(package, verb)) for verb in VERBS)
+
+
+def test_the_monitored_program_is_left_alone(finished: Path) -> None:
+    assert (finished / "monitor.txt").read_text() == "(1, 10)\n"
+
+
+def test_analyze(finished: Path) -> None:
+    document = aimatrix("analyze", "--store", "store", "--json", folder=finished).document()
+    assert document == json.loads((finished / "profile.json").read_text())
+    groups = {group["center"]: group for group in document["groups"]}
+    rows = {
+        center: {(f["kernel_size"], f["stride"]): f["count"] for f in group["filters"]}
+        for center, group in groups.items()
+    }
+    assert rows == {64: {(7, 2): 1}, 32: {(3, 1): 2}, 8: {(1, 1): 1, (3, 1): 1}}
+    assert groups[32]["macs"] == 32 * 32 * 9 * (16 * 32 + 32 * 32 // 2)
+    assert all(group["warps"] > 0 for group in groups.values())
+    assert document["applications"] == 1
+    assert {row["family"] for row in document["other"]} >= {"matmul", "pooling", "normalization"}
+    assert document["unknown"] == []
+
+
+def test_analyze_splits_groups_and_takes_centers(finished: Path) -> None:
+    words = ["--store", "store", "--split-groups", "--centers", "60,9", "--app", "small*"]
+    document = aimatrix("analyze", *words, "--since", "2d", "--json", folder=finished).document()
+    counts = [sum(f["count"] for f in group["filters"]) for group in document["groups"]]
+    assert [group["center"] for group in document["groups"]] == [60, 9]
+    assert counts == [4, 2]
+
+
+def test_analyze_prints_the_table(finished: Path) -> None:
+    text = (finished / "analyze.txt").read_text()
+    assert "3x3 x 2" in text
+    assert "7x7/2 x 1" in text
+    assert "64 x 64" in text
+    assert "of MACs" in text
+
+
+def test_synthesize(finished: Path, tmp_path: Path) -> None:
+    words = ["profile.json", "-o", tmp_path / "made", "--seed", "3", "--json"]
+    document = aimatrix("synthesize", *words, folder=finished).document()
+    assert document["seconds"] > 0
+    assert document["terms"] == {"macs": 0.5, "warps": 0.5}
+    keys = {"macs", "warps", "target_macs", "target_warps", "fitness_error_percent", "center"}
+    assert all(keys <= set(group) for group in document["groups"])
+    profile = json.loads((finished / "profile.json").read_text())
+    for group, source in zip(document["groups"], profile["groups"], strict=True):
+        assert (group["target_macs"], group["target_warps"]) == (source["macs"], source["warps"])
+        assert group["fitness_error_percent"] <= 0.01
+    assert sorted(item.name for item in (tmp_path / "made").iterdir()) == [
+        "README.md",
+        "benchmark.json",
+        "model.onnx",
+        "model.py",
+    ]
+
+
+def test_the_same_seed_writes_the_same_folder_in_another_process(
+    finished: Path, tmp_path: Path
+) -> None:
+    aimatrix("synthesize", "profile.json", "-o", tmp_path / "again", folder=finished)
+    for path in (finished / "benchmark").iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_run(finished: Path, tmp_path: Path) -> None:
+    words = ["benchmark", "--backend", "null", "--threads", "2", "--time-limit", "1", "--json"]
+    document = aimatrix("run", *words, folder=finished).document()
+    assert document["schema"] == "aimatrix.result"
+    assert document["platform"]["threads"] == 2
+    benchmark = json.loads((finished / "benchmark" / "benchmark.json").read_text())
+    # the null backend takes a picosecond a MAC
+    predicted = sum(s["multiplicity"] * s["macs"] for s in benchmark["stages"]) * 1e-12
+    assert document["predicted_seconds"] == pytest.approx(predicted)
+    assert [stage["name"] for stage in document["stages"]] == [
+        stage["name"] for stage in benchmark["stages"]
+    ]
+    assert {"median", "p10", "p90", "spread", "samples"} <= set(document["total"])
+    assert {"cpu", "python", "aimatrix"} <= set(document["environment"])
+
+
+def test_validate(finished: Path) -> None:
+    document = json.loads((finished / "results" / "validation.json").read_text())
+    [platform] = document["platforms"]
+    assert platform["platform"]["backend"] == "null"
+    # on the null backend convolutions take their MACs, which are those of the profile
+    assert abs(platform["convolutions"]["error"]) < 1e-3
+    assert [row["name"] for row in platform["applications"]] == ["small"]
+    assert "convolutions, all" in (finished / "validate.txt").read_text()
+
+
+def test_validate_prints_json(finished: Path) -> None:
+    words = [
+        "benchmark",
+        "--suite",
+        "suite.toml",
+        "--platform",
+        "null",
+        "--time-limit",
+        "1s",
+        "--json",
+    ]
+    document = aimatrix("validate", *words, folder=finished).document()
+    assert document["schema"] == "aimatrix.validation"
+
+
+def test_compare(finished: Path) -> None:
+    words = ["results/run.json", "results/run.json"]
+    document = aimatrix("compare", *words, "--json", folder=finished).document()
+    assert [row["ratio"] for row in document["platforms"]] == [1.0, 1.0]
+    assert document["platforms"][0]["platform"]["backend"] == "null"
+    assert document["platforms"][0]["predicted_seconds"] > 0
+    assert "null, float32" in aimatrix("compare", *words, folder=finished).out
+
+
+def test_report(finished: Path, tmp_path: Path) -> None:
+    page = (finished / "report.html").read_text()
+    assert page.startswith("<!doctype html>") or page.startswith("<!DOCTYPE html>")
+    words = ["profile.json", "benchmark", "-o", tmp_path / "page.html", "--json"]
+    document: Any = aimatrix("report", *words, folder=finished).document()
+    assert document == {"report": str(tmp_path / "page.html")}
+    assert (tmp_path / "page.html").stat().st_size > 1000
+
+
+def test_names_from_files_are_printed_as_they_are(workplace: Path) -> None:
+    path = workplace / "benchmark" / "benchmark.json"
+    document = json.loads(path.read_text())
+    document["stages"][0]["name"] = "[/red] :smile: [bold]x"
+    path.write_text(json.dumps(document))
+    words = ["benchmark", "--backend", "null", "--time-limit", "1s"]
+    ended = aimatrix("run", *words, folder=workplace)
+    assert ended.code == 0
+    assert "[/red] :smile: [bold]x" in ended.out
