@@ -130,11 +130,8 @@ class TestFiles:
     [
         ["frobnicate"],
         ["monitor"],
-        ["synthesize", "profile.json"],
         ["synthesize", "profile.json", "-o", "x", "--seed", "-1"],
         ["run", "x", "--threads", "0"],
-        ["compare"],
-        ["demo", "--inferences", "0"],
     ],
 )
 def test_wrong_words_get_a_usage(words: list[str], tmp_path: Path) -> None:

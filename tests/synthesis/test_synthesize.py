@@ -104,9 +104,7 @@ def test_kernels_larger_than_the_input_get_the_padding_that_they_need() -> None:
     assert branch.padding == (2, 2)
 
 
-@pytest.mark.parametrize(
-    "change", [{"warps": 1}, {"macs": 1}, {"warps": 10**12}, {"macs": 10**18}, {"batch": 3.4}]
-)
+@pytest.mark.parametrize("change", [{"warps": 1}, {"macs": 10**18}, {"batch": 3.4}])
 def test_what_cannot_be_met_is_stated_as_it_is(change: dict[str, float]) -> None:
     profile = PROFILES["one layer"]()
     group = Group.model_validate({**profile.groups[0].model_dump(), **change})

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 from aimatrix import backends, reference
 from aimatrix.analysis.profile import build_profile
-from aimatrix.backends import onnx_model
 from aimatrix.benchmark.folder import model_source, readme_text
 from aimatrix.dialects import aten
 from aimatrix.errors import InputError
@@ -22,7 +21,6 @@ from aimatrix.model.profile import Profile
 from aimatrix.model.result import Platform, RunResult, Validation
 from aimatrix.monitoring import WindowCount, run_monitored, to_records
 from aimatrix.monitoring.application_name import application_name
-from aimatrix.reporting.page import render
 from aimatrix.runner.run import run_benchmark
 from aimatrix.store import documents
 from aimatrix.store.workload import WorkloadStore
@@ -118,6 +116,8 @@ def synthesize(
 
     Raises InputError for a profile that cannot be read or holds no group.
     """
+    from aimatrix.backends import onnx_model  # takes onnx, which no other verb needs
+
     source = documents.load(Profile, profile)
     benchmark, seconds = synthesize_benchmark(
         source, documents.digest(source), search=search, seed=seed, on_stage=on_stage
@@ -217,6 +217,8 @@ def report(paths: Sequence[Path], output: Path, *, published: bool = False) -> P
     published: show the poster's tables beside, for the classic networks. Raises InputError when
     a file is no artefact, or there is none.
     """
+    from aimatrix.reporting.page import render  # a third of a second that the others do not need
+
     artefacts = [artefact for path in paths for artefact in documents.load_all(path, ARTEFACTS)]
     if not artefacts:
         raise InputError(f"{paths[0] if paths else 'no path'}: holds no artefact of AI Matrix")
