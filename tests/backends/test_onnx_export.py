@@ -17,9 +17,9 @@ onnx = pytest.importorskip("onnx")
 def test_whole_model_gives_the_outputs_of_torch(small_benchmark: Benchmark) -> None:
     ort = pytest.importorskip("onnxruntime")
     torch = pytest.importorskip("torch")
-    from aimatrix.backends.layout import example_input
     from aimatrix.backends.onnx_model import export
     from aimatrix.backends.torch_layers import Model
+    from aimatrix.benchmark.layout import example_input
 
     x = example_input(small_benchmark)
     session = ort.InferenceSession(export(small_benchmark), providers=["CPUExecutionProvider"])

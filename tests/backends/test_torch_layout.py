@@ -57,7 +57,7 @@ def test_weights_follow_the_page(small_benchmark: Benchmark) -> None:
 
 
 def test_stages_meet_by_pooling_and_by_growing() -> None:
-    from aimatrix.backends.layout import transition
+    from aimatrix.benchmark.layout import transition
 
     shrinking = transition((33, 32), (14, 16))
     assert (shrinking.kernel_size, shrinking.stride) == ((7, 2), (2, 2))

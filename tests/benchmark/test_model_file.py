@@ -156,9 +156,9 @@ def test_stages_carry_their_multiplicities(small_benchmark: Benchmark) -> None:
 def test_added_work_is_what_the_model_really_adds(benchmark: Benchmark) -> None:
     """Counted by our own monitor: all that is neither a convolution nor a view."""
     from aimatrix import ops
+    from aimatrix.benchmark.added import added_work
     from aimatrix.dialects.aten import ATTRIBUTES, translate
     from aimatrix.monitoring import record_calls
-    from aimatrix.synthesis.layout import added_work
 
     names = loaded(benchmark)
     model, inputs = names["build_model"](), names["example_inputs"]()

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimatrix.errors import InputError
-from aimatrix.synthesis.layout import build_stage
 from aimatrix.synthesis.problem import MAX_WIDTH, make_problem
+from aimatrix.synthesis.stage import build_stage
 from aimatrix.synthesis.template import LayerTemplate, StageTemplate
 
 

@@ -164,7 +164,7 @@ def _filters(work: Sequence[Work]) -> tuple[Filter, ...]:
     for item in work:
         key = (item.call["kernel_size"], item.call["stride"], convolution.is_depthwise(item.call))
         calls[key] += item.calls
-        paddings[key][item.call["padding"]] += item.calls
+        paddings[key][_undilated_padding(item.call)] += item.calls
     return tuple(
         Filter(
             kernel_size=sides(kernel_size),
@@ -174,6 +174,14 @@ def _filters(work: Sequence[Work]) -> tuple[Filter, ...]:
             count=calls[kernel_size, stride, depthwise],
         )
         for kernel_size, stride, depthwise in sorted(calls, reverse=True)
+    )
+
+
+def _undilated_padding(call: OpCall) -> tuple[int, ...]:
+    """The padding with which the kernel, not dilated, gives as many outputs."""
+    sides = zip(call["padding"], call["kernel_size"], call["dilation"], strict=True)
+    return tuple(
+        max(0, pad - (dilation - 1) * (kernel - 1) // 2) for pad, kernel, dilation in sides
     )
 
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from aimatrix import backends, reference
 from aimatrix.analysis.profile import build_profile
+from aimatrix.benchmark.check import check_work
 from aimatrix.benchmark.folder import model_source, readme_text
 from aimatrix.dialects import aten
 from aimatrix.errors import InputError
@@ -239,7 +240,13 @@ ARTEFACTS: tuple[type[Artefact], ...] = (Profile, Benchmark, RunResult, Validati
 
 def load_benchmark(folder: Path) -> Benchmark:
     """The specification in a benchmark folder (or a specification file itself)."""
-    return documents.load(Benchmark, folder / SPECIFICATION if folder.is_dir() else folder)
+    path = folder / SPECIFICATION if folder.is_dir() else folder
+    benchmark = documents.load(Benchmark, path)
+    try:
+        check_work(benchmark)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return benchmark
 
 
 def _only(kind: type[A], artefacts: Sequence[Artefact]) -> A | None:

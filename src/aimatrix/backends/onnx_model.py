@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from aimatrix.backends import layout
-from aimatrix.backends.layout import StagePlan
 from aimatrix.backends.loose import Operands
+from aimatrix.benchmark import layout
+from aimatrix.benchmark.layout import StagePlan
 from aimatrix.model.benchmark import Benchmark, Layer
 from aimatrix.model.calls import OpCall
 from aimatrix.version import VERSION
@@ -33,12 +33,12 @@ def export(benchmark: Benchmark) -> bytes:
     """The whole model, float32: ``input`` to ``output`` (batch, features). Same bytes always."""
     graph = _Graph()
     x, means = "input", []
-    for plan in layout.plan(benchmark):
+    for plan in layout.plan(benchmark.stages):
         x, stage_means = graph.stage(plan, x)
         means += stage_means
     output = graph.node("Concat", *means, axis=1)
     graph.rename(output, "output")
-    features = sum(_features(plan) for plan in layout.plan(benchmark))
+    features = sum(_features(plan) for plan in layout.plan(benchmark.stages))
     return graph.model(
         "aimatrix_benchmark",
         {"input": layout.input_shape(benchmark)},

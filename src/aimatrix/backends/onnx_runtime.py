@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from aimatrix.backends import layout
 from aimatrix.backends.backend import Backend, Pass
 from aimatrix.backends.environment import host_environment
 from aimatrix.backends.loose import operands, runs
+from aimatrix.benchmark import layout
 from aimatrix.errors import MissingPackageError, UnsupportedError
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.calls import OpCall
@@ -63,7 +63,7 @@ class OnnxRuntime(Backend):
         from aimatrix.backends.onnx_model import export_stage
 
         self.check(platform)
-        plans = layout.plan(benchmark)
+        plans = layout.plan(benchmark.stages)
         sessions = [
             _Session(export_stage(benchmark, plan, last=plan is plans[-1]), platform)
             for plan in plans

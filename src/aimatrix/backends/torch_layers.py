@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from aimatrix.backends import layout
-from aimatrix.backends.layout import StagePlan
 from aimatrix.backends.loose import Operands
+from aimatrix.benchmark import layout
+from aimatrix.benchmark.layout import StagePlan
 from aimatrix.model.benchmark import Benchmark, Layer
 from aimatrix.model.calls import OpCall
 
@@ -79,7 +79,7 @@ class SideBySide(nn.Module):
 
 def build_stages(benchmark: Benchmark) -> list[StageModule]:
     """The stages with their weights, float32 on the CPU, for inference."""
-    return [StageModule(plan).eval() for plan in layout.plan(benchmark)]
+    return [StageModule(plan).eval() for plan in layout.plan(benchmark.stages)]
 
 
 def example_input(benchmark: Benchmark) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from aimatrix.errors import InputError
@@ -62,6 +62,10 @@ class OpCall:
             phase=self.phase,
             device=self.device,
         )
+
+    def with_dtype(self, dtype: str) -> Self:
+        """The same call on another dtype."""
+        return replace(self, dtype=dtype)
 
     def attributes_json(self) -> str:
         """The attributes in one canonical spelling: equal calls give equal text."""

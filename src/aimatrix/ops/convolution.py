@@ -69,6 +69,35 @@ class Convolution(Family):
         )
 
 
+def conv2d(
+    *,
+    batch: int,
+    in_channels: int,
+    out_channels: int,
+    input_size: tuple[int, int],
+    kernel_size: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    groups: int,
+    dtype: str = "float32",
+) -> OpCall:
+    """A forward 2-D convolution with bias, not dilated: what a benchmark's layers are."""
+    attributes = {
+        "batch": batch,
+        "in_channels": in_channels,
+        "out_channels": out_channels,
+        "input_size": input_size,
+        "kernel_size": kernel_size,
+        "stride": stride,
+        "padding": padding,
+        "dilation": (1, 1),
+        "output_padding": (0, 0),
+        "groups": groups,
+        "bias": True,
+    }
+    return OpCall.create("convolution", "conv2d", attributes, dtype=dtype)
+
+
 def output_size(call: OpCall) -> tuple[int, ...]:
     """Output size per spatial dimension (torch.nn.ConvNd and ConvTransposeNd, "Shape")."""
     dimensions = zip(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from aimatrix.errors import InputError
 from aimatrix.model.calls import OpCall
 from aimatrix.ops import launch
-from aimatrix.ops.convolution import output_size
+from aimatrix.ops.convolution import conv2d, output_size
 from aimatrix.synthesis.template import LayerTemplate, StageTemplate
 
 Population = NDArray[np.int64]
@@ -133,22 +133,15 @@ def layer_call(
     template: StageTemplate, layer: LayerTemplate, in_channels: int, out_channels: int
 ) -> OpCall:
     """A layer of a stage as the operator call that it will be."""
-    return OpCall.create(
-        "convolution",
-        "conv2d",
-        {
-            "batch": template.batch,
-            "in_channels": in_channels,
-            "out_channels": out_channels,
-            "input_size": template.input_size,
-            "kernel_size": layer.kernel_size,
-            "stride": layer.stride,
-            "padding": layer.padding,
-            "dilation": (1, 1),
-            "output_padding": (0, 0),
-            "groups": in_channels if layer.depthwise else 1,
-            "bias": True,
-        },
+    return conv2d(
+        batch=template.batch,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        input_size=template.input_size,
+        kernel_size=layer.kernel_size,
+        stride=layer.stride,
+        padding=layer.padding,
+        groups=in_channels if layer.depthwise else 1,
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
+from aimatrix.benchmark.added import added_work
 from aimatrix.errors import InputError
 from aimatrix.model.benchmark import Benchmark, Stage, Synthesis
 from aimatrix.model.profile import Profile
-from aimatrix.synthesis.layout import added_work, build_stage
 from aimatrix.synthesis.problem import TERMS, make_problem
 from aimatrix.synthesis.search import search_widths
+from aimatrix.synthesis.stage import build_stage
 from aimatrix.synthesis.template import StageTemplate, stage_choices
 
 #: a fitness error (0.01 %) at which no longer stage is tried

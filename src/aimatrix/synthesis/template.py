@@ -32,7 +32,8 @@ class LayerTemplate:
     @property
     def main(self) -> bool:
         """Whether the layer keeps the size of its input, and so can be part of the chain."""
-        return self.stride == (1, 1) and all(size % 2 for size in self.kernel_size)
+        kept = tuple(2 * pad + 1 for pad in self.padding)
+        return self.stride == (1, 1) and self.kernel_size == kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +126,8 @@ def _layer(item: Filter, input_size: Pair) -> LayerTemplate:
         side + 2 * pad < size
         for side, pad, size in zip(input_size, layer.padding, kernel, strict=True)
     )
-    # The chain keeps its size, and a kernel must fit into its padded input.
-    if layer.main or too_small:
-        return LayerTemplate(kernel, stride, same, item.depthwise)
-    return layer
+    # a kernel must fit into its padded input
+    return LayerTemplate(kernel, stride, same, item.depthwise) if too_small else layer
 
 
 def _pair(value: int | tuple[int, ...]) -> Pair:

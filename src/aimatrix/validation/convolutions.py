@@ -7,8 +7,9 @@ from typing import Any
 
 from aimatrix import ops
 from aimatrix.analysis.grouping import nearest_center
+from aimatrix.benchmark.layout import layer_call
 from aimatrix.dialects import aten
-from aimatrix.model.benchmark import Benchmark, Stage
+from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.calls import OpCall
 from aimatrix.monitoring.in_process import record_calls
 
@@ -34,31 +35,7 @@ def of_benchmark(benchmark: Benchmark) -> tuple[list[OpCall], list[int]]:
     """The benchmark's own convolutions in the order of a pass, and for each its stage's number."""
     calls, stages = [], []
     for number, stage in enumerate(benchmark.stages):
-        own = _of_stage(stage, benchmark)
+        own = [layer_call(stage, layer, benchmark.batch, benchmark.dtype) for layer in stage.layers]
         calls += own
         stages += [number] * len(own)
     return calls, stages
-
-
-def _of_stage(stage: Stage, benchmark: Benchmark) -> list[OpCall]:
-    return [
-        OpCall.create(
-            "convolution",
-            "conv2d",
-            {
-                "batch": benchmark.batch,
-                "in_channels": layer.in_channels,
-                "out_channels": layer.out_channels,
-                "groups": layer.groups,
-                "bias": True,
-                "input_size": stage.input_size,
-                "kernel_size": layer.kernel_size,
-                "stride": layer.stride,
-                "padding": layer.padding,
-                "dilation": (1, 1),
-                "output_padding": (0, 0),
-            },
-            dtype=benchmark.dtype,
-        )
-        for layer in (*stage.branches, *stage.main)
-    ]

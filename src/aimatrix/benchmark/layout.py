@@ -1,10 +1,11 @@
-"""`docs/benchmark.md` in numbers: what every backend needs to lay a benchmark out.
+"""`docs/benchmark.md` in numbers: how stages join, what each layer is, which weights it has.
 
 No framework here: channels that arrive, transitions between stages, weights as NumPy arrays.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod, sqrt
@@ -12,6 +13,8 @@ from math import prod, sqrt
 import numpy as np
 
 from aimatrix.model.benchmark import Benchmark, Layer, Stage
+from aimatrix.model.calls import OpCall
+from aimatrix.ops.convolution import conv2d
 
 #: length of the vector from which all weights are taken
 NUMBERS = 8191
@@ -72,11 +75,26 @@ class StagePlan:
         return [(number, layer) for number, layer in numbered if layer.role == role]
 
 
-def plan(benchmark: Benchmark) -> list[StagePlan]:
+def layer_call(stage: Stage, layer: Layer, batch: int, dtype: str = "float32") -> OpCall:
+    """A layer of a stage as the operator call that it is."""
+    return conv2d(
+        batch=batch,
+        in_channels=layer.in_channels,
+        out_channels=layer.out_channels,
+        input_size=stage.input_size,
+        kernel_size=layer.kernel_size,
+        stride=layer.stride,
+        padding=layer.padding,
+        groups=layer.groups,
+        dtype=dtype,
+    )
+
+
+def plan(stages: Sequence[Stage]) -> list[StagePlan]:
     """The stages in the order in which a pass runs them."""
     plans: list[StagePlan] = []
-    arriving, first_layer = benchmark.stages[0].in_channels, 0
-    for stage, following in zip(benchmark.stages, (*benchmark.stages[1:], None), strict=True):
+    arriving, first_layer = stages[0].in_channels, 0
+    for stage, following in zip(stages, (*stages[1:], None), strict=True):
         step = transition(stage.input_size, following.input_size) if following else None
         plans.append(StagePlan(stage, arriving, first_layer, step))
         arriving, first_layer = stage.out_channels, first_layer + len(stage.layers)

@@ -1,0 +1,34 @@
+"""Checks that a specification states the work that its layers do, and no other."""
+
+from __future__ import annotations
+
+from aimatrix import ops
+from aimatrix.benchmark.added import added_work
+from aimatrix.benchmark.layout import layer_call
+from aimatrix.errors import InputError
+from aimatrix.model.benchmark import Benchmark
+
+
+def check_work(benchmark: Benchmark) -> None:
+    """Raise InputError naming the first field whose MACs, warps or bytes are not those done."""
+    for number, stage in enumerate(benchmark.stages):
+        for index, layer in enumerate(stage.layers):
+            field = f"stages.{number}.layers.{index}"
+            try:
+                cost = ops.cost(layer_call(stage, layer, benchmark.batch))
+            except InputError as error:
+                raise InputError(f"field {field}: {error}") from error
+            _expect(f"{field}.macs", layer.macs, cost.macs)
+            _expect(f"{field}.warps", layer.warps, cost.warps)
+        _expect(f"stages.{number}.macs", stage.macs, sum(layer.macs for layer in stage.layers))
+        _expect(f"stages.{number}.warps", stage.warps, sum(layer.warps for layer in stage.layers))
+    added = added_work(benchmark.stages, benchmark.batch, benchmark.dtype)
+    _expect("added.operators", benchmark.added.operators, added.operators)
+    _expect("added.bytes", benchmark.added.bytes, added.bytes)
+
+
+def _expect(field: str, stated: int, done: int | None) -> None:
+    if stated != done:
+        raise InputError(
+            f"field {field}: states {stated:,} where the layers do {done:,}; synthesize it again"
+        )
