@@ -152,3 +152,20 @@ def test_an_application_that_closes_all_files_keeps_its_own(watch, tmp_path) -> 
     assert (outcome.returncode, outcome.stdout) == (0, "done\n")
     assert (tmp_path / "data").read_text() == "mine"
     assert outcome.calls("aten::relu") == 2
+
+
+def test_threads_that_cannot_be_followed_are_told_of(watch) -> None:
+    pytest.importorskip("torch")
+    outcome = watch("""
+        import threading
+        go = threading.Event()
+        older = threading.Thread(target=go.wait)
+        older.start()
+        import torch
+        torch.relu(torch.ones(2))
+        go.set(); older.join()
+    """)
+    assert outcome.returncode == 0
+    (line,) = outcome.stderr.splitlines()
+    assert line == "aimatrix: threads that were there before torch are not counted: 1 of them"
+    assert outcome.calls("aten::relu") == 1

@@ -15,8 +15,11 @@ CONFIGURATION = "agent.json"
 
 def _dispatch(attributes: dict[str, list[str]], tally: SpoolTally) -> Capture:
     from .dispatch import DispatchCapture
+    from .threads import tell_of_older_threads
 
-    return DispatchCapture(attributes, tally)
+    capture = DispatchCapture(attributes, tally)
+    tell_of_older_threads()  # a mode belongs to a thread: another capture may see them all
+    return capture
 
 
 #: name -> how to make it from (operator name -> arguments to keep) and the tally to count in

@@ -21,14 +21,18 @@ from torch.utils import _python_dispatch as modes
 
 from .capture import NO_WORK, Description, Tally
 from .notice import notice
-from .signature import Plan, describe, describe_by_name, key
+from .signature import Plan, describe, describe_by_name, key, numbers_as_tensors
 from .threads import ThreadFollower
+from .tracing import TracingGuard
 
 _in_backward = torch._C._current_graph_task_id
 _is_grad_enabled = torch.is_grad_enabled
 _plain = torch._C._disabled_torch_dispatch_impl
 # how many modes wait below ours, which torch takes off the stack while it runs
 _other_modes = torch._C._len_torch_dispatch_stack
+
+#: from torch's error for an argument of the wrong type: the operator has not run
+_WANTS_TENSOR = "Expected a value of type 'Tensor'"
 
 
 class DispatchCapture:
@@ -43,11 +47,13 @@ class DispatchCapture:
         self._phases = _Phases()
         self._mode = CountingMode(attributes, tally, self._phases)
         self._follower = ThreadFollower(self._enter, self._leave)
+        self._guard = TracingGuard(self._enter, self._leave)
 
     def start(self) -> None:
         """Begin to see calls."""
         _keep_dynamo_out()
         self._phases.start()
+        self._guard.start()
         self._enter()
         self._follower.start()
 
@@ -55,6 +61,7 @@ class DispatchCapture:
         """See no more calls of this thread and of new ones."""
         self._follower.stop()
         self._leave()
+        self._guard.stop()
         self._phases.stop()
 
     def reset_after_fork(self) -> None:
@@ -68,12 +75,15 @@ class DispatchCapture:
         except Exception as error:
             notice(f"a thread is not watched: {error!r}")
 
-    def _leave(self) -> None:
+    def _leave(self) -> bool:
+        """Take the mode off, if it is on top of this thread's; whether it was."""
         try:
             if modes._get_current_dispatch_mode() is self._mode:
                 modes._pop_mode()
+                return True
         except Exception as error:
-            notice(f"a thread that ended was watched too long: {error!r}")
+            notice(f"a thread is watched longer than it should be: {error!r}")
+        return False
 
 
 class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -124,7 +134,13 @@ class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
             # what that does with plain tensors
             return NotImplemented
         slot = self._slot(func, args, kwargs)
-        result = func(*args, **kwargs)
+        try:
+            result = func(*args, **kwargs)
+        except RuntimeError as error:
+            tensors = numbers_as_tensors(func, args) if _WANTS_TENSOR in str(error) else None
+            if tensors is None:
+                raise
+            result = func(*tensors, **kwargs)
         if slot >= 0:
             self._add(slot)
         return result

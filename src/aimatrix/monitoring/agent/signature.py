@@ -16,6 +16,14 @@ _TENSOR, _TENSORS, _KEPT, _DEVICE = range(4)
 _LONGEST_TEXT = 64
 _Tensor = torch.Tensor
 
+#: what torch makes of a number in a tensor's place
+_NUMBER_DTYPES = {
+    bool: torch.bool,
+    int: torch.int64,
+    float: torch.float64,
+    complex: torch.complex128,
+}
+
 
 class Plan:
     """What of one operator's arguments determines its work, read from its schema once.
@@ -98,6 +106,21 @@ def describe(
 def describe_by_name(plan: Plan, phase: str) -> Description:
     """A call of which only the operator is known: its tensors do not tell their shapes."""
     return _description(plan, phase, {})
+
+
+def numbers_as_tensors(operator: Any, args: Sequence[Any]) -> list[Any] | None:
+    """``args`` with tensors in place of the numbers that stand for them; None if none does.
+
+    A constant of TorchScript reaches a dispatch mode as a number, which not every operator takes.
+    """
+    changed = False
+    tensors = list(args)
+    for index, (argument, value) in enumerate(_pair(operator, args)):
+        dtype = _NUMBER_DTYPES.get(type(value))
+        if dtype is not None and str(argument.type) == "Tensor":
+            tensors[index] = torch.scalar_tensor(value, dtype=dtype)
+            changed = True
+    return tensors if changed else None
 
 
 def _description(plan: Plan, phase: str, arguments: dict[str, Any]) -> Description:

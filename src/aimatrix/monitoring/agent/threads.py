@@ -6,6 +6,16 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from .notice import notice
+
+
+def tell_of_older_threads() -> None:
+    """One line for the person if threads run already that cannot be followed."""
+    own = threading.current_thread()
+    older = sum(thread is not own for thread in threading.enumerate())
+    if older:
+        notice(f"threads that were there before torch are not counted: {older} of them")
+
 
 class ThreadFollower:
     """Calls ``enter`` at the begin and ``leave`` at the end of each new thread, in that thread.
@@ -13,7 +23,7 @@ class ThreadFollower:
     Both must not raise. Threads that already run, and those of C code, are not followed.
     """
 
-    def __init__(self, enter: Callable[[], None], leave: Callable[[], None]) -> None:
+    def __init__(self, enter: Callable[[], None], leave: Callable[[], object]) -> None:
         self._enter = enter
         self._leave = leave
         self._original: Any = None
