@@ -19,7 +19,6 @@ class MissingPackageError(InputError):
     def __init__(self, package: str, purpose: str, install: str | None = None) -> None:
         command = f"pip install {install or package}"
         super().__init__(f"{purpose} needs the package {package}; install it with: {command}")
-        self.package = package
 
 
 class UnsupportedError(AimatrixError):

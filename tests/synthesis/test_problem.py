@@ -108,4 +108,6 @@ def test_a_depthwise_layer_has_no_gene_of_its_own() -> None:
     template = StageTemplate("g", 9, (14, 14), 1, 1.0, (dense, depthwise, dense), 10**6, 10**3)
     assert make_problem(template).genes == 3
     stage = build_stage(template, [8, 48, 16])
-    assert [layer.name for layer in stage.layers] == ["1x1 8->48", "3x3 depthwise 48", "1x1 48->16"]
+    widths = [(layer.in_channels, layer.out_channels) for layer in stage.layers]
+    assert widths == [(8, 48), (48, 48), (48, 16)]
+    assert [layer.depthwise for layer in stage.layers] == [False, True, False]

@@ -33,11 +33,10 @@ SEARCHES: dict[str, Callable[[Problem, np.random.Generator], Search]] = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best candidate of a search: its genes, its fitness, and how many were looked at."""
+    """The best candidate of a search: its genes and its fitness."""
 
     genes: tuple[int, ...]
     fitness: float
-    evaluations: int
 
 
 def search_widths(problem: Problem, name: str, seed: int) -> Found:
@@ -51,15 +50,13 @@ def search_widths(problem: Problem, name: str, seed: int) -> Found:
         raise InputError(f"unknown search {name!r}; known are {', '.join(SEARCHES)}")
     search = SEARCHES[name](problem, np.random.Generator(np.random.PCG64(seed)))
     best: Found | None = None
-    evaluations = 0
     while (population := search.ask()) is not None:
         fitness = problem.fitness(population)
-        evaluations += len(population)
         index = int(np.argmin(fitness))
         if best is None or fitness[index] < best.fitness:
             genes = tuple(int(gene) for gene in population[index])
-            best = Found(genes, float(fitness[index]), evaluations)
+            best = Found(genes, float(fitness[index]))
         search.tell(population, fitness)
     if best is None:
         raise InputError(f"the search {name!r} proposed nothing")
-    return Found(best.genes, best.fitness, evaluations)
+    return best
