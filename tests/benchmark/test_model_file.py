@@ -12,15 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aimatrix import backends
+from aimatrix import backends, ops
 from aimatrix.backends import onnx_model
+from aimatrix.benchmark.added import added_work
 from aimatrix.benchmark.folder import model_source, readme_text
+from aimatrix.dialects.aten import ATTRIBUTES, translate
 from aimatrix.model.benchmark import Benchmark
+from aimatrix.model.calls import OpCall
 from aimatrix.model.result import Platform
+from aimatrix.monitoring import record_calls
 from aimatrix.version import VERSION
 from benchmark_builders import make_benchmark, make_layer, make_stage
 
 torch = pytest.importorskip("torch")
+torch_layers = pytest.importorskip("aimatrix.backends.torch_layers")
 
 GOLDEN = Path(__file__).parent / "golden" / "model.py.txt"
 
@@ -153,21 +158,55 @@ def test_stages_carry_their_multiplicities(small_benchmark: Benchmark) -> None:
     assert [stage.multiplicity for stage in stages] == [2.0, 1.0, 0.5, 1.0]
 
 
-def test_added_work_is_what_the_model_really_adds(benchmark: Benchmark) -> None:
-    """Counted by our own monitor: all that is neither a convolution nor a view."""
-    from aimatrix import ops
-    from aimatrix.benchmark.added import added_work
-    from aimatrix.dialects.aten import ATTRIBUTES, translate
-    from aimatrix.monitoring import record_calls
+def recorded(run: Callable[[], object]) -> list[OpCall]:
+    """What ``run`` calls, by our own monitor."""
+    with torch.inference_mode():
+        return [translate(raw) for raw in record_calls(run, ATTRIBUTES)]
 
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_added_work_is_what_the_model_really_adds(benchmark: Benchmark, batch: int) -> None:
+    """All that is neither a convolution nor a view."""
+    benchmark = benchmark.model_copy(update={"batch": batch})
     names = loaded(benchmark)
     model, inputs = names["build_model"](), names["example_inputs"]()
-    with torch.inference_mode():
-        calls = [translate(raw) for raw in record_calls(lambda: model(*inputs), ATTRIBUTES)]
+    calls = recorded(lambda: model(*inputs))
     added = [call for call in calls if call.family != "convolution" and call.kind != "view"]
     stated = added_work(benchmark.stages, benchmark.batch, benchmark.dtype)
     assert stated.operators == len(added)
     assert stated.bytes == sum(ops.cost(call).bytes for call in added)
+
+
+def test_layers_read_contiguous_inputs_at_any_batch(benchmark: Benchmark) -> None:
+    """Else every layer that reads a slice of channels copies it for itself."""
+    benchmark = benchmark.model_copy(update={"batch": 2})
+    names = loaded(benchmark)
+    models = [names["build_model"](), torch_layers.Model(benchmark)]
+    seen: list[bool] = []
+    for model in models:
+        for layer in model.modules():
+            if isinstance(layer, torch.nn.Conv2d):
+                layer.register_forward_hook(lambda _, x, y: seen.append(x[0].is_contiguous()))
+        model(*names["example_inputs"]())
+    assert seen == [True] * 2 * sum(len(stage.layers) for stage in benchmark.stages)
+
+
+def test_what_is_timed_is_the_whole_pass(benchmark: Benchmark) -> None:
+    """The head too, as the torch backend does it."""
+    names = loaded(benchmark)
+    model, (x,) = names["build_model"](), names["example_inputs"]()
+    assert recorded(lambda: names["timed_pass"](model, x)) == recorded(lambda: model(x))
+    with torch.inference_mode():
+        assert len(names["timed_pass"](model, x)) == len(benchmark.stages)
+
+
+def test_the_readme_says_which_stages_miss_their_group(small_benchmark: Benchmark) -> None:
+    assert "Not matched" not in readme_text(small_benchmark)
+    first, second, *rest = small_benchmark.stages
+    far = first.model_copy(update={"fitness_error": 0.0234})
+    near = second.model_copy(update={"fitness_error": 0.0001})
+    text = readme_text(small_benchmark.model_copy(update={"stages": (far, near, *rest)}))
+    assert "**Not matched** to the aim of 0.01 %: group 1 (2.3400 %). No widths" in text
 
 
 def test_the_readme_names_no_application(small_benchmark: Benchmark) -> None:

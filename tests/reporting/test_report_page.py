@@ -193,5 +193,15 @@ def test_an_empty_profile_has_a_page(artefacts: Artefacts) -> None:
     assert "What the benchmark stands for" in render_some(profile=empty)
 
 
+def test_stages_that_miss_their_group_are_named(artefacts: Artefacts, page: str) -> None:
+    assert "Not matched to the aim of 0.01 %: stage6 (0.0234 %). No widths were found" in page
+    near = tuple(
+        stage.model_copy(update={"fitness_error": 1e-4}) for stage in artefacts.benchmark.stages
+    )
+    assert "Not matched" not in render_some(
+        benchmark=artefacts.benchmark.model_copy(update={"stages": near})
+    )
+
+
 def test_the_same_artefacts_give_the_same_page(artefacts: Artefacts, page: str) -> None:
     assert render_all(artefacts) == page

@@ -133,11 +133,9 @@ class _Graph:
         return x, [*means, self._mean(x)]
 
     def _fit(self, plan: StagePlan, x: str) -> str:
-        if plan.arriving == plan.stage.in_channels:
-            return x
         if plan.copies > 1:
             x = self.node("Concat", *[x] * plan.copies, axis=1)
-        if plan.copies * plan.arriving == plan.stage.in_channels:
+        if not plan.slices:
             return x
         bounds = (self.constant([0]), self.constant([plan.stage.in_channels]), self.constant([1]))
         return self.node("Slice", x, *bounds)

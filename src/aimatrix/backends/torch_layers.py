@@ -24,16 +24,17 @@ class StageModule(nn.Module):
         super().__init__()
         self.copies = plan.copies
         self.in_channels = plan.stage.in_channels
-        self.fits = plan.arriving == plan.stage.in_channels
+        self.slices = plan.slices
         self.branches = nn.ModuleList(convolution(layer, n) for n, layer in plan.branches)
         self.main = nn.ModuleList(convolution(layer, n) for n, layer in plan.main)
         self.transition = plan.transition
 
     def forward(self, x: Any) -> tuple[Any, tuple[Any, ...]]:
         """(batch, channels, height, width) to the next stage's input and the means."""
-        if not self.fits:
-            x = torch.cat([x] * self.copies, 1) if self.copies > 1 else x
-            x = x[:, : self.in_channels]
+        if self.copies > 1:
+            x = torch.cat([x] * self.copies, 1)
+        if self.slices:  # copied once here, or else by every layer that reads it
+            x = x[:, : self.in_channels].contiguous()
         means = [functional.relu(branch(x)).mean((2, 3)) for branch in self.branches]
         for layer in self.main:
             x = functional.relu(layer(x))

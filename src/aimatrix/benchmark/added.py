@@ -31,6 +31,9 @@ def _stage_calls(stage_plan: StagePlan, batch: int) -> Iterator[OpCall]:
         arriving = (batch, stage_plan.arriving, *stage.input_size)
         inputs = [arriving] * stage_plan.copies
         yield OpCall.create("movement", "cat", {"inputs": inputs, "dim": 1})
+    if stage_plan.slices and batch > 1:  # at batch 1 a slice of channels is contiguous as it is
+        sliced = (batch, stage.in_channels, *stage.input_size)
+        yield OpCall.create("movement", "copy", {"inputs": [sliced]})
     for layer in stage.layers:
         shape = ops.output_shape(layer_call(stage, layer, batch)) or ()
         yield OpCall.create("elementwise", "relu", {"inputs": [shape]})

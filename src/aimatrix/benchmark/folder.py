@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from aimatrix.model.artefact import sides
-from aimatrix.model.benchmark import Benchmark, Layer, Stage
+from aimatrix.model.benchmark import MATCHED, Benchmark, Layer, Stage
 
 
 def model_source(benchmark: Benchmark) -> str:
@@ -33,6 +33,8 @@ def readme_text(benchmark: Benchmark) -> str:
         stages=benchmark.stages,
         macs=sum(stage.macs for stage in benchmark.stages),
         worst=max(stage.fitness_error for stage in benchmark.stages),
+        missed=[stage for stage in benchmark.stages if not stage.matched],
+        goal=MATCHED,
     )
 
 

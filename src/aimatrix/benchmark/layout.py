@@ -61,6 +61,11 @@ class StagePlan:
         return -(-self.stage.in_channels // self.arriving)
 
     @property
+    def slices(self) -> bool:
+        """Whether the input, copied or not, has more channels than the stage takes."""
+        return self.copies * self.arriving > self.stage.in_channels
+
+    @property
     def branches(self) -> list[tuple[int, Layer]]:
         """(number in the whole model, layer) of the branches, in order."""
         return self._numbered("branch")

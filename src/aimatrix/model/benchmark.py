@@ -6,21 +6,20 @@ generated model follow that page and nothing else.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import (
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 
 from aimatrix.model.artefact import Artefact, Part
-from aimatrix.model.profile import WarpsKind
+from aimatrix.model.profile import LARGEST, Size, Total, WarpsKind
 
-Pair = tuple[PositiveInt, PositiveInt]
+#: a fitness error of 0.01 %: a stage this near to its target has met it
+MATCHED = 1e-4
+
+Pair = tuple[Size, Size]
+Padding = Annotated[int, Field(ge=0, le=LARGEST)]
+#: a group's work over a stage's, each from 1 to the largest total
+Multiplicity = Annotated[float, Field(gt=2**-128, lt=2**128)]
 
 
 class Layer(Part):
@@ -32,28 +31,19 @@ class Layer(Part):
     """
 
     role: Literal["main", "branch"]
-    in_channels: PositiveInt
-    out_channels: PositiveInt
+    in_channels: Size
+    out_channels: Size
     kernel_size: Pair
     stride: Pair
-    padding: tuple[NonNegativeInt, NonNegativeInt]
-    groups: PositiveInt
-    macs: PositiveInt
-    warps: PositiveInt
+    padding: tuple[Padding, Padding]
+    groups: Size
+    macs: Total
+    warps: Total
 
     @property
     def depthwise(self) -> bool:
         """Whether each channel is filtered alone."""
         return self.groups > 1
-
-    @property
-    def name(self) -> str:
-        """A short description: ``3x3 64->128``, ``11x11/4 3->96``, ``3x3 depthwise 64``."""
-        kernel = "x".join(map(str, self.kernel_size))
-        stride = "" if self.stride == (1, 1) else f"/{'x'.join(map(str, sorted(set(self.stride))))}"
-        if self.depthwise:
-            return f"{kernel}{stride} depthwise {self.in_channels}"
-        return f"{kernel}{stride} {self.in_channels}->{self.out_channels}"
 
 
 class Stage(Part):
@@ -66,16 +56,21 @@ class Stage(Part):
     """
 
     name: str
-    center: PositiveInt
+    center: Size
     input_size: Pair
-    in_channels: PositiveInt
-    multiplicity: PositiveFloat
+    in_channels: Size
+    multiplicity: Multiplicity
     layers: tuple[Layer, ...] = Field(min_length=1)
-    macs: PositiveInt
-    warps: PositiveInt
-    target_macs: PositiveInt
-    target_warps: PositiveInt
+    macs: Total
+    warps: Total
+    target_macs: Total
+    target_warps: Total
     fitness_error: NonNegativeFloat
+
+    @property
+    def matched(self) -> bool:
+        """Whether the stage does the work of its group, within the fitness error `MATCHED`."""
+        return self.fitness_error <= MATCHED
 
     @property
     def main(self) -> tuple[Layer, ...]:
@@ -137,7 +132,7 @@ class Benchmark(Artefact):
     SCHEMA: ClassVar[str] = "aimatrix.benchmark"
     SCHEMA_VERSION: ClassVar[int] = 1
 
-    batch: PositiveInt
+    batch: Size
     dtype: str
     applications: NonNegativeInt
     stages: tuple[Stage, ...] = Field(min_length=1)

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from aimatrix.model.benchmark import Benchmark
+from aimatrix.model.benchmark import MATCHED, Benchmark
 from aimatrix.model.profile import Profile
 from aimatrix.model.result import RunResult, Validation
 from aimatrix.reference import PublishedTables
@@ -126,10 +126,25 @@ def _fit_section(
         text=(
             f"The widths of the layers were found by the search {synthesis.search!r} with seed"
             f" {synthesis.seed}, fitted to: {terms}.",
+            *_missed(benchmark),
         ),
         figures=(figures.macs_fit_figure(benchmark), figures.warps_fit_figure(benchmark)),
         tables=(tables.fit_table(benchmark, reference),),
     )
+
+
+def _missed(benchmark: Benchmark) -> Iterator[str]:
+    """A sentence on the stages that do not do the work of their group closely enough."""
+    missed = [
+        f"{stage.name} ({formats.fitness(stage.fitness_error)})"
+        for stage in benchmark.stages
+        if not stage.matched
+    ]
+    if missed:
+        yield (
+            f"Not matched to the aim of {100 * MATCHED:g} %: {formats.listing(missed)}. No widths"
+            " were found that match better; read the predicted times of these stages with care."
+        )
 
 
 def _model_section(benchmark: Benchmark | None) -> Iterator[Section]:
