@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,6 +175,39 @@ class TestRefusals:
     def test_a_folder_in_place_of_a_file(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="cannot be read: Is a directory"):
             documents.load(Profile, tmp_path)
+
+    @pytest.mark.parametrize(
+        ("path", "value"),
+        [
+            (("batch",), 10**11),
+            (("stages", 0, "center"), 10**11),
+            (("stages", 0, "input_size"), [10**11, 1]),
+            (("stages", 0, "in_channels"), 10**11),
+            (("stages", 0, "multiplicity"), 1e300),
+            (("stages", 0, "multiplicity"), 1e-300),
+            (("stages", 0, "target_macs"), 10**40),
+            (("stages", 0, "layers", 0, "out_channels"), 10**11),
+            (("stages", 0, "layers", 0, "kernel_size"), [10**11, 1]),
+            (("stages", 0, "layers", 0, "stride"), [1, 10**11]),
+            (("stages", 0, "layers", 0, "padding"), [10**11, 0]),
+            (("stages", 0, "layers", 0, "padding"), [-1, 0]),
+            (("stages", 0, "layers", 0, "groups"), 10**11),
+            (("stages", 0, "layers", 0, "macs"), 10**40),
+        ],
+    )
+    def test_sizes_that_no_machine_has(
+        self,
+        small_benchmark: Benchmark,
+        tmp_path: Path,
+        path: tuple[str | int, ...],
+        value: Any,
+    ) -> None:
+        document = json.loads(small_benchmark.model_dump_json())
+        set_field(*path, to=value)(document)
+        (tmp_path / "benchmark.json").write_text(json.dumps(document))
+        field = re.escape(".".join(map(str, path)))
+        with pytest.raises(InputError, match=f"benchmark.json: field {field}"):
+            documents.load(Benchmark, tmp_path / "benchmark.json")
 
     def test_an_inconsistent_benchmark_names_its_layer(
         self, small_benchmark: Benchmark, tmp_path: Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from aimatrix.version import VERSION
 
@@ -55,3 +55,14 @@ def sides(values: tuple[int, ...]) -> Sides:
 def expand(value: Sides, rank: int = 2) -> tuple[int, ...]:
     """The inverse of `sides`: 3 as ``(3, 3)``."""
     return (value,) * rank if isinstance(value, int) else tuple(value)
+
+
+def first_mistake(error: ValidationError, *, inside: int = 0) -> str:
+    """``field groups.0.macs: field required (and 2 more)``: what is wrong with a document.
+
+    inside: how many steps of the way to the field are told already.
+    """
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"][inside:])) or "the document"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"field {field}: {first['msg'].lower()}{more}"

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from aimatrix.errors import InputError
-from aimatrix.model.artefact import Artefact
+from aimatrix.model.artefact import Artefact, first_mistake
 
 A = TypeVar("A", bound=Artefact)
 
@@ -71,7 +71,8 @@ def load(kind: type[A], path: Path) -> A:
         # strict JSON mode: lists become tuples, nothing else is guessed
         return kind.model_validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
-        raise InputError(f"{path}: {_explain(error)}") from error
+        mend = "mend the field, or write the file again"
+        raise InputError(f"{path}: {first_mistake(error)}; {mend}") from error
 
 
 def load_all(path: Path, kinds: Sequence[type[Artefact]]) -> list[Artefact]:
@@ -112,10 +113,3 @@ def _read_json(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON ({error}); write it again") from error
-
-
-def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"]) or "the document"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"field {field}: {first['msg'].lower()}{more}; mend the field, or write the file again"

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field, PositiveFloat, ValidationError
 
 from aimatrix.errors import InputError
-from aimatrix.model.artefact import Part
+from aimatrix.model.artefact import Part, first_mistake
 
 
 class Application(Part):
@@ -106,10 +106,9 @@ def _describe(value: object) -> str:
 
 
 def _explain(error: ValidationError, document: dict[str, Any]) -> str:
-    first = error.errors()[0]
-    message = f"{first['msg'].lower()}; mend it as docs/validation.md shows"
-    location = first["loc"]
+    mend = "mend it as docs/validation.md shows"
+    location = error.errors()[0]["loc"]
     if len(location) > 2 and isinstance(location[1], int):
         name = document["applications"][location[1]].get("name", f"number {location[1] + 1}")
-        return f"application {name!r}: field {location[2]}: {message}"
-    return f"field {'.'.join(map(str, location))}: {message}"
+        return f"application {name!r}: {first_mistake(error, inside=2)}; {mend}"
+    return f"{first_mistake(error)}; {mend}"
