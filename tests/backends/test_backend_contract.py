@@ -152,7 +152,9 @@ def test_says_where_it_runs(backend: Backend, platform: Platform) -> None:
     assert all(isinstance(value, str) and value for value in environment.values())
 
 
-@pytest.mark.parametrize("changes", [{"dtype": "int3"}, {"device": "abacus"}])
+@pytest.mark.parametrize(
+    "changes", [{"dtype": "int3"}, {"device": "abacus"}, {"device": "cpu:foo"}, {"device": ""}]
+)
 def test_refuses_what_it_cannot_do(
     backend: Backend, platform: Platform, small_benchmark: Benchmark, changes: dict[str, str]
 ) -> None:

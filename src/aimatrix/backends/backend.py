@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from aimatrix.errors import AimatrixError, UnsupportedError
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.calls import OpCall
 from aimatrix.model.result import Platform
@@ -74,3 +75,23 @@ class Backend(ABC):
         A ``torch.nn.Module`` is moved to the platform's device and dtype in place. Raises
         UnsupportedError when the platform cannot run it.
         """
+
+    def tried(self, make: Callable[[], Pass]) -> Pass:
+        """What ``make`` prepares, after its first run. Raises UnsupportedError if either fails."""
+        try:
+            prepared = make()
+            prepared.run()
+        except AimatrixError:
+            raise
+        except Exception as error:  # a framework's, a compiler's or a user's: no common root
+            raise UnsupportedError(
+                f"the backend {self.name} fails at it: {type(error).__name__}: {first_line(error)}"
+            ) from error
+        return prepared
+
+
+def first_line(error: BaseException) -> str:
+    """Where an error's message begins to say something; compilers' messages run over pages."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    until = next((i for i, line in enumerate(lines) if not line.endswith(":")), len(lines) - 1)
+    return " ".join(lines[: until + 1]) or "no message"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from aimatrix.backends.backend import Backend, Pass
+from aimatrix.backends.backend import Backend, Pass, first_line
 from aimatrix.backends.environment import host_environment
 from aimatrix.backends.loose import operands, runs
 from aimatrix.benchmark import layout
@@ -41,7 +42,7 @@ class OnnxRuntime(Backend):
                 f"the backend onnxruntime runs float32 only: it has no {platform.dtype}"
                 " convolution for the CPU and would measure its casts to float32"
             )
-        device = platform.device.partition(":")[0]
+        device, _ = _place(platform)
         if _PROVIDERS.get(device) not in onnxruntime.get_available_providers():
             raise UnsupportedError(
                 f"onnxruntime {onnxruntime.__version__} here does not run on the device"
@@ -55,7 +56,7 @@ class OnnxRuntime(Backend):
         return {
             **host_environment(platform),
             "framework": f"onnxruntime {onnxruntime.__version__}",
-            "provider": _PROVIDERS[platform.device.partition(":")[0]],
+            "provider": _PROVIDERS[_place(platform)[0]],
         }
 
     def prepare(self, benchmark: Benchmark, platform: Platform) -> Pass:
@@ -64,11 +65,15 @@ class OnnxRuntime(Backend):
 
         self.check(platform)
         plans = layout.plan(benchmark.stages)
-        sessions = [
-            _Session(export_stage(benchmark, plan, last=plan is plans[-1]), platform)
-            for plan in plans
-        ]
-        return _tried(_StagePass(sessions, layout.example_input(benchmark)))
+        return self.tried(
+            lambda: _StagePass(
+                [
+                    _Session(export_stage(benchmark, plan, last=plan is plans[-1]), platform)
+                    for plan in plans
+                ],
+                layout.example_input(benchmark),
+            )
+        )
 
     def prepare_convolutions(
         self, calls: Sequence[OpCall], buckets: Sequence[int], platform: Platform
@@ -76,14 +81,16 @@ class OnnxRuntime(Backend):
         """One session per run of equal buckets."""
         from aimatrix.backends.onnx_model import export_convolutions
 
-        self.check(platform)
-        prepared = []
-        for bucket, span in runs(buckets):
+        def prepared(span: range) -> tuple[_Session, list[Any]]:
             data = [operands(calls[number], number) for number in span]
             model = export_convolutions([calls[number] for number in span], data)
             session = _Session(model, platform)
-            prepared.append((bucket, session, [session.place(item.x) for item in data]))
-        return _tried(_LoosePass(prepared))
+            return session, [session.place(item.x) for item in data]
+
+        self.check(platform)
+        return self.tried(
+            lambda: _LoosePass([(bucket, *prepared(span)) for bucket, span in runs(buckets)])
+        )
 
     def prepare_application(
         self, function: Callable[..., Any], inputs: Sequence[Any], platform: Platform
@@ -101,10 +108,14 @@ class OnnxRuntime(Backend):
                 f"it is a {type(function).__name__}, not a torch.nn.Module, so it cannot be"
                 " exported to ONNX"
             )
-        arrays = [_array(value) for value in inputs]
-        with tempfile.TemporaryDirectory() as folder:
-            session = _Session(str(_export_module(function, inputs, Path(folder))), platform)
-        return _tried(_ApplicationPass(session, [session.place(array) for array in arrays]))
+
+        def make() -> Pass:
+            arrays = [_array(value) for value in inputs]
+            with tempfile.TemporaryDirectory() as folder:
+                session = _Session(str(_export_module(function, inputs, Path(folder))), platform)
+            return _ApplicationPass(session, [session.place(array) for array in arrays])
+
+        return self.tried(make)
 
 
 class _Session:
@@ -119,8 +130,7 @@ class _Session:
         options.log_severity_level = 3  # its warnings are about our models' constants
         # a stage's threads must not go on spinning on the cores of the next stage's
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        self._device, _, index = platform.device.partition(":")
-        self._index = int(index or 0)
+        self._device, self._index = _place(platform)
         provider = (_PROVIDERS[self._device], _provider_options(self._device, self._index))
         self.session = onnxruntime.InferenceSession(model, options, providers=[provider])
         self.input_names = [value.name for value in self.session.get_inputs()]
@@ -203,18 +213,19 @@ class _ApplicationPass(Pass):
         return [output.numpy() for output in self._session.run(self._values)]
 
 
+def _place(platform: Platform) -> tuple[str, int]:
+    """``cuda:1`` as its type and number. Raises UnsupportedError for any other spelling."""
+    device = re.fullmatch(r"(\w+)(?::([0-9]{1,3}))?", platform.device)
+    if device is None:
+        raise UnsupportedError(
+            f"{platform.device!r} is not a device; write it as cpu, cuda or cuda:1"
+        )
+    return device[1], int(device[2] or 0)
+
+
 def _provider_options(device: str, index: int) -> dict[str, Any]:
     # float32 is to mean float32: by default convolutions on CUDA are rounded to TF32
     return {"device_id": index, "use_tf32": 0} if device == "cuda" else {}
-
-
-def _tried(prepared: Pass) -> Pass:
-    """``prepared``, after its first run. Raises UnsupportedError when that fails."""
-    try:
-        prepared.run()
-    except Exception as error:  # onnxruntime's errors have no common root
-        raise UnsupportedError(f"the backend onnxruntime fails at it: {error}") from error
-    return prepared
 
 
 def _array(value: Any) -> np.ndarray:
@@ -237,6 +248,5 @@ def _export_module(module: Any, inputs: Sequence[Any], folder: Path) -> Path:
             module.eval(), tuple(inputs), path, dynamo=True, external_data=True, verbose=False
         )
     except Exception as error:  # the exporter raises whatever its many parts raise
-        reason = str(error).strip().partition("\n")[0]
-        raise UnsupportedError(f"torch cannot export it to ONNX: {reason}") from error
+        raise UnsupportedError(f"torch cannot export it to ONNX: {first_line(error)}") from error
     return path

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from aimatrix.backends.backend import Backend, Pass
+from aimatrix.backends.backend import Backend, Pass, first_line
 from aimatrix.backends.environment import host_environment
 from aimatrix.backends.loose import operands, runs
 from aimatrix.errors import MissingPackageError, UnsupportedError
@@ -66,13 +66,16 @@ class TorchEager(Backend):
         """Stage after stage."""
         from aimatrix.backends.torch_layers import build_stages, example_input
 
+        def make() -> Pass:
+            stages = [
+                self.transform(stage.to(platform.device, _dtype(platform)))
+                for stage in build_stages(benchmark)
+            ]
+            x = example_input(benchmark).to(platform.device, _dtype(platform))
+            return _StagePass(stages, x, platform)
+
         self.check(platform)
-        stages = [
-            self.transform(stage.to(platform.device, _dtype(platform)))
-            for stage in build_stages(benchmark)
-        ]
-        x = example_input(benchmark).to(platform.device, _dtype(platform))
-        return self._tried(_StagePass(stages, x, platform))
+        return self.tried(make)
 
     def prepare_convolutions(
         self, calls: Sequence[OpCall], buckets: Sequence[int], platform: Platform
@@ -82,20 +85,21 @@ class TorchEager(Backend):
 
         from aimatrix.backends.torch_layers import SideBySide
 
-        self.check(platform)
-        prepared = []
-        for bucket, span in runs(buckets):
+        def prepared(span: range) -> tuple[Any, list[Any]]:
             data = [operands(calls[number], number) for number in span]
             module = SideBySide([calls[number] for number in span], data).eval()
             inputs = [torch.from_numpy(item.x) for item in data]
-            prepared.append(
-                (
-                    bucket,
-                    self.transform(module.to(platform.device, _dtype(platform))),
-                    [x.to(platform.device, _dtype(platform)) for x in inputs],
-                )
+            return (
+                self.transform(module.to(platform.device, _dtype(platform))),
+                [x.to(platform.device, _dtype(platform)) for x in inputs],
             )
-        return self._tried(_LoosePass(prepared, platform))
+
+        self.check(platform)
+        return self.tried(
+            lambda: _LoosePass(
+                [(bucket, *prepared(span)) for bucket, span in runs(buckets)], platform
+            )
+        )
 
     def prepare_application(
         self, function: Callable[..., Any], inputs: Sequence[Any], platform: Platform
@@ -104,15 +108,21 @@ class TorchEager(Backend):
         import torch
 
         self.check(platform)
-        if isinstance(function, torch.nn.Module):
-            function = function.eval().to(platform.device, _dtype(platform))
-        elif platform.device != "cpu" or platform.dtype != "float32":
+        is_module = isinstance(function, torch.nn.Module)
+        if not is_module and (platform.device != "cpu" or platform.dtype != "float32"):
             raise UnsupportedError(
                 f"it is a {type(function).__name__}, not a torch.nn.Module, so it cannot be"
                 f" moved to {platform.dtype} on {platform.device}"
             )
-        moved = [_moved(value, platform) for value in inputs]
-        return self._tried(_ApplicationPass(self.transform_application(function), moved, platform))
+
+        def make() -> Pass:
+            placed: Any = function
+            if is_module:
+                placed = placed.eval().to(platform.device, _dtype(platform))
+            moved = [_moved(value, platform) for value in inputs]
+            return _ApplicationPass(self.transform_application(placed), moved, platform)
+
+        return self.tried(make)
 
     def transform(self, module: Any) -> Any:
         """What eager leaves as it is, and a compiler compiles."""
@@ -121,16 +131,6 @@ class TorchEager(Backend):
     def transform_application(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The same for a user's callable."""
         return function
-
-    def _tried(self, prepared: Pass) -> Pass:
-        """``prepared``, after its first run. Raises UnsupportedError when that fails."""
-        try:
-            prepared.run()
-        except Exception as error:  # a framework's, a compiler's or a user's: no common root
-            raise UnsupportedError(
-                f"the backend {self.name} fails at it: {type(error).__name__}: {first_line(error)}"
-            ) from error
-        return prepared
 
 
 class _TorchPass(Pass):
@@ -223,13 +223,6 @@ def set_up(platform: Platform) -> None:
         # float32 is to mean float32: by default cuDNN rounds convolutions to TF32
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
-
-
-def first_line(error: BaseException) -> str:
-    """Where an error's message begins to say something; compilers' messages run over pages."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    until = next((i for i, line in enumerate(lines) if not line.endswith(":")), len(lines) - 1)
-    return " ".join(lines[: until + 1]) or "no message"
 
 
 def _moved(value: Any, platform: Platform) -> Any:
