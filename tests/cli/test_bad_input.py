@@ -125,6 +125,21 @@ class TestFiles:
         assert ended.err.startswith("aimatrix: the backend null")
 
 
+def test_a_validation_that_compares_nothing_fails(finished: Path, tmp_path: Path) -> None:
+    words = ["benchmark", "--suite", "suite.toml", "--platform", "null:float16"]
+    ended = aimatrix("validate", *words, "-o", tmp_path / "v.json", "--json", folder=finished)
+    assert ended.code == 1
+    assert json.loads(ended.out) == json.loads((tmp_path / "v.json").read_text())
+    assert ended.err == (
+        "aimatrix: nothing was compared on any platform; what was left out says why\n"
+    )
+    # one platform that can is enough
+    words += ["--platform", "null", "--time-limit", "1s"]
+    ended = aimatrix("validate", *words, folder=finished)
+    assert (ended.code, ended.err) == (0, "")
+    assert "left out on null, float16" in ended.out
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -175,18 +175,21 @@ def make_result(benchmark: Benchmark, platform: Platform, named: Callable[[str],
 def make_fidelity(
     benchmark: Benchmark, platform: Platform, named: Callable[[str], str]
 ) -> PlatformFidelity:
-    def row(name: str, real: float, error: float, spread: float = 0.02) -> FidelityRow:
+    def row(
+        name: str, real: float, error: float, spread: float = 0.02, times: float | None = None
+    ) -> FidelityRow:
         return FidelityRow(
             name=name,
             real=timing(real, spread),
             synthetic=timing(real * (1 + error)),
+            multiplicity=times,
             predicted_seconds=real * (1 + error),
             error=error,
         )
 
     errors = (-0.14, 0.021, 0.009, -0.034, 0.052, 0.083)
     groups = tuple(
-        row(stage.name, stage.target_macs * 1.2e-11, error)
+        row(stage.name, stage.target_macs * 1.2e-11, error, times=stage.multiplicity)
         for stage, error in zip(benchmark.stages, errors, strict=True)
     )
     return PlatformFidelity(

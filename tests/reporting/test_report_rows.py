@@ -148,6 +148,23 @@ def test_commands_name_what_determined_the_artefacts(artefacts: Artefacts) -> No
     )
 
 
+def test_without_groups_there_are_no_centers_to_name(artefacts: Artefacts) -> None:
+    empty = artefacts.profile.model_copy(update={"groups": ()})
+    lines = headline.commands(empty, None, [], [], published=False)
+    assert lines[1] == "aimatrix analyze --store store --split-groups -o profile.json"
+
+
+def test_the_reduction_is_of_one_pass_whatever_the_multiplicities(artefacts: Artefacts) -> None:
+    fidelity = platforms(artefacts)[0]
+    whole = fidelity.whole
+    assert whole is not None
+    # half the work of the suite in a pass, of which every stage is done a thousand times over
+    whole = whole.model_copy(update={"real": timing(100.0), "synthetic": timing(0.05)})
+    assert times.reduction(fidelity.model_copy(update={"whole": whole})) == pytest.approx(2000)
+    table = times.fidelity_table(fidelity)
+    assert [row[5] for row in table.rows] == ["1"] * 6 + ["", ""]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -166,6 +183,8 @@ def test_commands_name_what_determined_the_artefacts(artefacts: Artefacts) -> No
         (formats.fitness(1e-9), "< 0.0001 %"),
         (formats.times(12.34), "12.3×"),  # noqa: RUF001
         (formats.kernel((1, 7), (1, 2)), "1×7 / 1×2"),  # noqa: RUF001
+        (formats.kernel(3, (2, 1)), "3×3 / 2×1"),  # noqa: RUF001
+        (formats.kernel(3, (2, 2)), "3×3 / 2"),  # noqa: RUF001
         (formats.kernel(3, 1, depthwise=True), "3×3 depthwise"),  # noqa: RUF001
         (formats.listing(["a", "b", "c"], limit=2), "a, b and 1 more"),
         (formats.visible("a\nb\u202ec"), "a\ufffdb\ufffdc"),

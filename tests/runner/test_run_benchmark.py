@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import pytest
 from aimatrix import backends
 from aimatrix.backends import Pass
 from aimatrix.backends.null import Null
-from aimatrix.errors import UnsupportedError
+from aimatrix.errors import InputError, UnsupportedError
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.result import Platform, RunResult
 from aimatrix.runner import run_benchmark
 from aimatrix.store import documents
+from benchmark_builders import make_benchmark, make_layer, make_stage
 
 NULL = Platform(backend="null")
 
@@ -83,6 +85,25 @@ def test_survives_a_file(small_benchmark: Benchmark, tmp_path: Path) -> None:
     documents.save(result, tmp_path / "result.json")
     assert documents.load(RunResult, tmp_path / "result.json") == result
     assert result.benchmark_digest == documents.digest(small_benchmark)
+
+
+def test_a_prediction_of_no_time_is_no_result(small_benchmark: Benchmark, tmp_path: Path) -> None:
+    """Nothing can be compared with it."""
+    result = run_benchmark(small_benchmark, backends.get("null"), NULL)
+    path = tmp_path / "result.json"
+    documents.save(result, path)
+    document = json.loads(path.read_text())
+    document["predicted_seconds"] = 0
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"result.json: field predicted_seconds: .*greater than 0"):
+        documents.load(RunResult, path)
+
+
+def test_the_smallest_benchmark_takes_time_on_the_null_backend() -> None:
+    layer = make_layer("main", 1, 1, (1, 1), (1, 1))
+    benchmark = make_benchmark(make_stage("a", (1, 1), 1, layer, multiplicity=1e-38))
+    result = run_benchmark(benchmark, backends.get("null"), NULL)
+    assert result.predicted_seconds > 0
 
 
 def test_passes_on_that_a_platform_cannot_run(small_benchmark: Benchmark) -> None:

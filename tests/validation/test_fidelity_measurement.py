@@ -14,7 +14,8 @@ from aimatrix.errors import UnsupportedError
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.calls import OpCall
 from aimatrix.model.result import Platform
-from aimatrix.validation import Application, Suite
+from aimatrix.reporting.times import reduction
+from aimatrix.validation import Application, Suite, convolutions
 from aimatrix.validation.measure import measure_platform
 
 NULL = Platform(backend="null")
@@ -91,6 +92,14 @@ def test_errors_are_predicted_over_real_time(small_benchmark: Benchmark, suite: 
     total = sum(stage.multiplicity * stage.macs for stage in small_benchmark.stages) * picosecond
     assert fidelity.convolutions.predicted_seconds == pytest.approx(total)
     assert fidelity.convolutions.error == pytest.approx(total / sum(real.values()) - 1)
+    # in a total, too, synthetic is what the benchmark did: each stage once
+    one_pass = sum(stage.macs for stage in small_benchmark.stages) * picosecond
+    assert [row.multiplicity for row in fidelity.groups] == [2.0, 1.0, 0.5, 1.0]
+    for row in (fidelity.convolutions, fidelity.whole):
+        assert row.synthetic.median == pytest.approx(one_pass)
+        assert row.predicted_seconds == pytest.approx(total)
+        assert row.multiplicity is None
+    assert reduction(fidelity) == pytest.approx(4e-3 / one_pass)
     # the null backend's applications take a millisecond each; the weights are 1 and 3
     assert fidelity.whole.real.median == pytest.approx(4e-3)
     assert fidelity.whole.error == pytest.approx(total / 4e-3 - 1)
@@ -153,6 +162,27 @@ def test_convolutions_that_cannot_be_recorded_leave_whole_models_alone(
     assert fidelity.whole is not None
     assert {item.name for item in fidelity.left_out} == {"small", "large"}
     assert "RuntimeError: no device" in fidelity.left_out[0].reason
+
+
+def test_recording_sees_what_inference_runs() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Auxiliary(torch.nn.Module):  # type: ignore[name-defined,misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.extra = torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 2, 1)
+            self.inference: list[bool] = []
+
+        def forward(self, x: Any) -> Any:
+            self.inference.append(torch.is_inference_mode_enabled())
+            x = torch.nn.functional.dropout(self.body(x), training=self.training)
+            return (x, self.extra(x)) if self.training else x
+
+    module = Auxiliary().train()
+    calls = convolutions.record(module, (torch.rand(1, 3, 8, 8),))
+    found = [call for call in calls if call.family == "convolution"]
+    assert [(call.kind, call["out_channels"]) for call in found] == [("conv2d", 4)]
+    assert module.inference == [True]
 
 
 def test_a_platform_that_cannot_be_measured_says_why(

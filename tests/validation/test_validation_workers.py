@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aimatrix.errors import AimatrixError, InputError
+from aimatrix.errors import InputError
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.result import Platform, Validation
 from aimatrix.store import documents
@@ -37,6 +37,17 @@ def function():
 def die():
     os.write(2, b"a framework tore the process down\\n")
     os._exit(41)
+
+def killed():
+    os.kill(os.getpid(), 9)
+
+def die_in_the_second_process():
+    mark = __file__ + ".mark"
+    if os.path.exists(mark + "1") and not os.path.exists(mark + "2"):
+        open(mark + "2", "w").close()
+        os.abort()
+    open(mark + "1", "w").close()
+    return net()
 """
 
 
@@ -83,14 +94,35 @@ def test_measures_each_platform_and_leaves_out_what_it_cannot_run(
     assert documents.load(Validation, folder / "validation.json") == validation
 
 
-def test_a_worker_that_dies_is_named_with_its_last_words(
+@pytest.mark.parametrize(
+    ("function", "cause", "words"),
+    [
+        ("die", "exit code 41", "a framework tore the process down"),
+        ("killed", "SIGKILL", "(it wrote nothing)"),
+    ],
+)
+def test_a_worker_that_dies_leaves_its_platform_out_with_its_last_words(
+    folder: Path, small_benchmark: Benchmark, function: str, cause: str, words: str
+) -> None:
+    validation = validate(small_benchmark, suite(folder, function), [parse_platform("null::1")])
+    (dead,) = validation.platforms
+    assert not dead.compared
+    assert [(item.name, item.reason) for item in dead.left_out] == [
+        (
+            "null, float32, 1 thread",
+            f"the process that measured it died ({cause}); its last words: {words}",
+        )
+    ]
+
+
+def test_the_other_platforms_go_on_without_a_dead_worker(
     folder: Path, small_benchmark: Benchmark
 ) -> None:
-    with pytest.raises(AimatrixError, match="null, float32, 1 thread died") as caught:
-        validate(small_benchmark, suite(folder, "die"), [parse_platform("null::1")])
-    assert "exit code 41" in str(caught.value)
-    assert "a framework tore the process down" in str(caught.value)
-    assert caught.value.exit_code == 1
+    platforms = [parse_platform(f"null::{threads}") for threads in (1, 2, 3)]
+    applications = suite(folder, "die_in_the_second_process")
+    validation = validate(small_benchmark, applications, platforms, time_limit=0.1)
+    assert "SIGABRT" in validation.platforms[1].left_out[0].reason
+    assert [fidelity.compared for fidelity in validation.platforms] == [True, False, True]
 
 
 def test_a_mistake_in_the_suite_is_a_mistake_of_use(

@@ -9,6 +9,7 @@ import typer
 
 from aimatrix.cli.options import Json, parse_duration, print_json, progress
 from aimatrix.cli.tables import print_validation
+from aimatrix.errors import AimatrixError
 
 
 def command(
@@ -47,3 +48,5 @@ def command(
         print_json(json.loads(validation.model_dump_json()))
     else:
         print_validation(validation)
+    if not any(fidelity.compared for fidelity in validation.platforms):
+        raise AimatrixError("nothing was compared on any platform; what was left out says why")

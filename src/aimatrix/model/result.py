@@ -109,17 +109,23 @@ class RunResult(Artefact):
     benchmark_digest: str
     total: Timing
     stages: tuple[StageTiming, ...]
-    predicted_seconds: NonNegativeFloat
+    predicted_seconds: PositiveFloat
     steady: bool
 
 
 class FidelityRow(Part):
-    """Real against synthetic time of one group, or of all; error: predicted / real - 1, signed."""
+    """Real against predicted time of one group, or of all; error: predicted / real - 1, signed.
+
+    real: the suite's work, weighted. synthetic: the benchmark's own work as it was measured, done
+    once: a stage's in a group's row, that of all stages in a total. multiplicity: of the stage;
+    None in a total, where each stage has its own. predicted_seconds: the synthetic time with
+    every stage taken as often as its multiplicity says.
+    """
 
     name: str
     real: Timing
     synthetic: Timing
-    multiplicity: PositiveFloat = 1.0
+    multiplicity: PositiveFloat | None = None
     predicted_seconds: NonNegativeFloat
     error: float
 
@@ -152,6 +158,11 @@ class PlatformFidelity(Part):
     whole: FidelityRow | None
     applications: tuple[ApplicationTiming, ...]
     left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def compared(self) -> bool:
+        """Whether real and predicted time were compared in anything."""
+        return bool(self.groups or self.convolutions or self.whole)
 
 
 class Validation(Artefact):

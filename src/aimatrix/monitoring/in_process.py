@@ -52,3 +52,18 @@ def record_calls(
     finally:
         capture.stop()
     return recording.calls
+
+
+def record_inference(
+    function: Callable[..., object], inputs: Sequence[Any], attributes: Mapping[str, Sequence[str]]
+) -> list[RawCall]:
+    """As `record_calls`, of ``function(*inputs)`` the way backends run it: for inference.
+
+    A module is set to eval, and stays so: dropped paths and training branches call others.
+    """
+    import torch
+
+    if isinstance(function, torch.nn.Module):
+        function.eval()
+    with torch.inference_mode():
+        return record_calls(lambda: function(*inputs), attributes)

@@ -86,8 +86,9 @@ def area(sides: Sequence[int]) -> str:
 def kernel(kernel_size: Sides, stride: Sides = 1, depthwise: bool = False) -> str:
     """A filter: ``3x3``, ``7x7 / 2``, ``3x3 depthwise``, with times signs."""
     size = area(expand(kernel_size))
-    steps = set(expand(stride))
-    step = "" if steps == {1} else f" / {area(sorted(steps))}"
+    steps = expand(stride)
+    shown = area(steps if len(set(steps)) > 1 else steps[:1])
+    step = "" if shown == "1" else f" / {shown}"
     return f"{size}{step}{' depthwise' if depthwise else ''}"
 
 

@@ -77,10 +77,11 @@ def commands(
     """Command lines that make the artefacts again, quoted for a shell."""
     lines = []
     if profile is not None:
-        centers = ",".join(str(group.center) for group in profile.groups)
+        sizes = ",".join(str(group.center) for group in profile.groups)
+        centers = f" --centers {sizes}" if sizes else ""
         split = " --split-groups" if profile.split_groups else ""
         lines.append("aimatrix monitor --store store -- COMMAND")
-        lines.append(f"aimatrix analyze --store store --centers {centers}{split} -o profile.json")
+        lines.append(f"aimatrix analyze --store store{centers}{split} -o profile.json")
     if benchmark is not None:
         synthesis = benchmark.synthesis
         lines.append(

@@ -25,7 +25,7 @@ def measured(validations: Sequence[Validation]) -> list[PlatformFidelity]:
         fidelity
         for validation in validations
         for fidelity in validation.platforms
-        if fidelity.groups or fidelity.convolutions or fidelity.whole
+        if fidelity.compared
     ]
 
 
@@ -193,7 +193,7 @@ def _fidelity_row(name: str, row: FidelityRow) -> tuple[str, ...]:
         _spread(row.real),
         formats.seconds(row.synthetic.median),
         _spread(row.synthetic),
-        f"{row.multiplicity:g}",
+        "" if row.multiplicity is None else f"{row.multiplicity:g}",
         formats.seconds(row.predicted_seconds),
         formats.signed(row.error),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,17 +12,18 @@ from pathlib import Path
 
 import aimatrix
 from aimatrix import backends
-from aimatrix.errors import AimatrixError, InputError
+from aimatrix.errors import InputError
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.result import Platform, PlatformFidelity, Validation
 from aimatrix.store.documents import digest
+from aimatrix.validation.measure import empty
 from aimatrix.validation.suite import Suite
 from aimatrix.validation.worker import Job, Outcome
 
 #: seconds of measuring per platform; setting the applications up comes on top
 TIME_LIMIT = 8.0
-#: lines of a dead worker's output that its error shows
-TAIL_LINES = 12
+#: characters of a dead worker's last line that the reason shows
+LAST_WORDS = 200
 
 
 def validate(
@@ -35,9 +37,9 @@ def validate(
     """Measure the suite's applications and the benchmark interleaved on each platform.
 
     ``time_limit``: seconds of measuring per platform, without setting up. ``progress`` is called
-    with each platform before it is measured. A platform that cannot be measured says so in its
-    ``left_out``. Raises InputError for an unknown backend or an application that cannot be
-    made, AimatrixError when a worker dies.
+    with each platform before it is measured. A platform that cannot be measured, or whose worker
+    dies, says so in its ``left_out``. Raises InputError for an unknown backend or an application
+    that cannot be made.
     """
     for platform in platforms:
         backends.get(platform.backend)
@@ -56,7 +58,7 @@ def _in_a_worker(job: Job) -> PlatformFidelity:
         job_file, result_file, log_file = (folder / part for part in ("job", "result", "log"))
         job_file.write_text(job.model_dump_json(), encoding="utf-8")
         # -P: a module of the current folder must not stand in for one that a framework imports
-        arguments = ["-P", "-m", "aimatrix.validation.worker", str(job_file), str(result_file)]
+        arguments = ["-P", "-m", "aimatrix.validation", str(job_file), str(result_file)]
         with log_file.open("wb") as log:
             code = subprocess.run(
                 [sys.executable, *arguments],
@@ -67,11 +69,10 @@ def _in_a_worker(job: Job) -> PlatformFidelity:
                 check=False,
             ).returncode
         if code != 0 or not result_file.exists():
-            raise AimatrixError(_obituary(job.platform, code, log_file))
+            return empty(job.platform, _obituary(code, log_file))
         outcome = Outcome.model_validate_json(result_file.read_bytes())
     if outcome.fidelity is None:
-        kind = InputError if outcome.exit_code == InputError.exit_code else AimatrixError
-        raise kind(outcome.error)
+        raise InputError(outcome.error)
     return outcome.fidelity
 
 
@@ -82,8 +83,17 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
-def _obituary(platform: Platform, code: int, log_file: Path) -> str:
-    cause = f"signal {-code}" if code < 0 else f"exit code {code}"
-    lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
-    tail = "\n".join(lines[-TAIL_LINES:]) or "(it wrote nothing)"
-    return f"the worker that measured {platform.name} died ({cause}); its last words:\n{tail}"
+def _obituary(code: int, log_file: Path) -> str:
+    """One line on a worker that died: of what, and the last line that it wrote."""
+    cause = _signal_name(-code) if code < 0 else f"exit code {code}"
+    written = log_file.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = [line for line in map(str.strip, written) if line]
+    words = lines[-1][-LAST_WORDS:] if lines else "(it wrote nothing)"
+    return f"the process that measured it died ({cause}); its last words: {words}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal has no name
+        return f"signal {number}"

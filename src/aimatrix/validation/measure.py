@@ -146,12 +146,13 @@ def _group_rows(
     rows, left_out = [], []
     for number, stage in enumerate(benchmark.stages):
         real = _weighted(suite, loose, partial(_part, number))
-        if not any(real):
+        if not median(real):
             reason = "no application of the suite has a convolution of its size"
             left_out.append(LeftOut(name=stage.name, reason=reason))
             continue
         synthetic = [_part(number, parts) for parts in loose[None]]
-        rows.append(_row(stage.name, real, synthetic, stage.multiplicity))
+        predicted = stage.multiplicity * median(synthetic)
+        rows.append(_row(stage.name, real, synthetic, predicted, stage.multiplicity))
     return rows, left_out
 
 
@@ -161,12 +162,14 @@ def _total_row(
     if None not in times:
         return None
     real = _weighted(suite, times, sum)
+    if not median(real):
+        return None
     multiplicities = [stage.multiplicity for stage in benchmark.stages]
-    synthetic = [
+    predicted = [
         sum(m * seconds for m, seconds in zip(multiplicities, parts, strict=True))
         for parts in times[None]
     ]
-    return _row(name, real, synthetic, 1.0) if any(real) else None
+    return _row(name, real, list(map(sum, times[None])), median(predicted))
 
 
 def _weighted(
@@ -185,8 +188,13 @@ def _part(number: int, parts: list[float]) -> float:
     return parts[number] if number < len(parts) else 0.0
 
 
-def _row(name: str, real: list[float], synthetic: list[float], multiplicity: float) -> FidelityRow:
-    predicted = multiplicity * median(synthetic)
+def _row(
+    name: str,
+    real: list[float],
+    synthetic: list[float],
+    predicted: float,
+    multiplicity: float | None = None,
+) -> FidelityRow:
     return FidelityRow(
         name=name,
         real=Timing(samples=tuple(real)),

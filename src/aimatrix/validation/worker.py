@@ -1,21 +1,18 @@
 """The process in which one platform is measured.
 
-Called as ``python -m aimatrix.validation.worker JOB RESULT``, both JSON files. A fresh process per
+Called as ``python -m aimatrix.validation JOB RESULT``, both JSON files. A fresh process per
 platform keeps a framework's threads, caches and crashes out of the others.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from pydantic import Field
-
-from aimatrix.errors import AimatrixError
+from aimatrix.errors import AimatrixError, InputError
 from aimatrix.model.artefact import Part
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.result import Platform, PlatformFidelity
-from aimatrix.validation.measure import measure_platform
+from aimatrix.validation.measure import empty, measure_platform
 from aimatrix.validation.suite import Suite
 
 
@@ -29,11 +26,10 @@ class Job(Part):
 
 
 class Outcome(Part):
-    """What a worker hands back: a fidelity, or the message and exit code of an error of ours."""
+    """What a worker hands back: a fidelity, or what is wrong with the suite."""
 
     fidelity: PlatformFidelity | None = None
     error: str = ""
-    exit_code: int = Field(default=0, ge=0)
 
 
 def main(job_file: str, result_file: str) -> None:
@@ -45,10 +41,8 @@ def main(job_file: str, result_file: str) -> None:
                 job.benchmark, job.suite, job.platform, time_limit=job.time_limit
             )
         )
-    except AimatrixError as error:
-        outcome = Outcome(error=str(error), exit_code=error.exit_code)
+    except InputError as error:
+        outcome = Outcome(error=str(error))
+    except AimatrixError as error:  # this platform cannot run the benchmark; others may
+        outcome = Outcome(fidelity=empty(job.platform, str(error)))
     Path(result_file).write_text(outcome.model_dump_json(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
