@@ -1,7 +1,7 @@
 """AI Matrix: one small synthetic benchmark that does the work of your real DNN applications.
 
-Each verb of the command line is a function of the same name here (``import_`` for ``import``);
-they load when first used, so that importing the package costs nothing.
+Each verb of the command line is a function of the same name here. They load when first used, so
+that importing the package costs nothing.
 """
 
 from importlib import import_module

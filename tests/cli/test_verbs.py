@@ -68,7 +68,7 @@ def test_analyze_prints_the_table(finished: Path) -> None:
     assert "3x3 x 2" in text
     assert "7x7/2 x 1" in text
     assert "64 x 64" in text
-    assert "of MACs" in text
+    assert "of the known MACs" in text
 
 
 def test_synthesize(finished: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ class TestRefusals:
             (("groups", 0, "macs"), "many"),
             (("groups", 0, "macs"), 1.5),
             (("groups", 0, "macs"), -1),
-            (("groups", 0, "macs"), 10**30),
+            (("groups", 0, "macs"), 10**40),
             (("groups", 0, "macs"), 10**400),
             (("groups", 0, "center"), 10**12),
             (("groups", 0, "batch"), 1e300),
@@ -274,16 +274,19 @@ class TestFolders:
         (tmp_path / "tsconfig.json").write_text('{"schema": ["of", "another"]}')
         (tmp_path / "list.json").write_text("[1]")
         (tmp_path / "notes.txt").write_text("not read")
-        found = documents.load_all(tmp_path, [Profile, Benchmark, RunResult])
-        assert found == [profile, small_benchmark]
-        assert documents.load_all(tmp_path, [Benchmark]) == [small_benchmark]
+        (tmp_path / "commented.json").write_text("{} // not JSON, and not ours")
+        found = documents.files(tmp_path, [Profile, Benchmark, RunResult])
+        assert [documents.load(kind, file) for file, kind in found] == [profile, small_benchmark]
+        assert documents.files(tmp_path, [Benchmark]) == [
+            ((tmp_path / "b" / "benchmark.json").resolve(), Benchmark)
+        ]
 
     def test_a_file_that_is_named_has_to_be_an_artefact(self, tmp_path: Path) -> None:
         (tmp_path / "other.json").write_text('{"schema": "something"}')
         with pytest.raises(InputError, match=r"other.json: field schema: expected one of"):
-            documents.load_all(tmp_path / "other.json", [Profile])
+            documents.files(tmp_path / "other.json", [Profile])
         with pytest.raises(InputError, match="no such file"):
-            documents.load_all(tmp_path / "absent", [Profile])
+            documents.files(tmp_path / "absent", [Profile])
 
     def test_a_broken_artefact_among_good_ones_is_named(
         self, profile: Profile, tmp_path: Path
@@ -291,4 +294,4 @@ class TestFolders:
         documents.save(profile, tmp_path / "good.json")
         (tmp_path / "torn.json").write_bytes((tmp_path / "good.json").read_bytes()[:-40])
         with pytest.raises(InputError, match=r"torn.json: is not JSON"):
-            documents.load_all(tmp_path, [Profile])
+            documents.files(tmp_path, [Profile])

@@ -40,7 +40,12 @@ def assert_consistent(benchmark: Benchmark, profile: Profile) -> None:
         ]
         assert stage.fitness_error == pytest.approx(sum(errors) / 2)
         calls = len(stage.layers) * stage.multiplicity * benchmark.batch
-        assert calls == pytest.approx(group.calls * group.batch)
+        if stage.fitness_error <= MATCH:
+            assert calls == pytest.approx(group.calls * group.batch)
+        else:  # multiplicity may have been moved to make up for what widths cannot do
+            assert min(errors) == pytest.approx(0, abs=1e-9) or calls == pytest.approx(
+                group.calls * group.batch
+            )
     # and the file says the same
     assert Benchmark.model_validate_json(benchmark.model_dump_json()) == benchmark
 
@@ -149,3 +154,13 @@ def test_another_process_finds_the_same_bytes(search: str, tmp_path: Path) -> No
         )
     first, second = ((tmp_path / f"benchmark-{seed}.json").read_bytes() for seed in ("1", "2"))
     assert first == second
+
+
+def test_multiplicity_makes_up_for_what_no_widths_can_meet() -> None:
+    """Depthwise layers of two sizes have one width together: their MACs come in large steps."""
+    layers = [conv(28, 33, 33, groups=33), conv(27, 35, 35, groups=35)]
+    profile = profile_of(layers, centers=[28])
+    (stage,) = synthesize(profile).stages
+    assert stage.macs * stage.multiplicity == pytest.approx(stage.target_macs, rel=1e-3)
+    assert stage.fitness_error < 5e-3
+    assert_consistent(synthesize(profile), profile)

@@ -17,6 +17,7 @@ from aimatrix.errors import AimatrixError, InputError, MissingPackageError
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.profile import Profile
 from aimatrix.model.result import Validation
+from aimatrix.monitoring.agent.notice import NOTICE
 from aimatrix.store import documents
 from aimatrix.validation import default_platforms
 
@@ -59,7 +60,7 @@ class Demonstration:
 
 
 def demo(
-    output: Path = Path("aimatrix-demo"),
+    output: str | Path = "aimatrix-demo",
     *,
     inferences: int = 1,
     on_step: Callable[[str], None] = lambda step: None,
@@ -71,6 +72,7 @@ def demo(
     """
     if find_spec("torch") is None:
         raise MissingPackageError("torch", "aimatrix demo")
+    output = Path(output)
     _prepare_folder(output)
     store, results = output / "store", output / "results"
     for name in APPLICATIONS:
@@ -130,6 +132,10 @@ def monitor_program(name: str, store: Path, inferences: int) -> None:
         raise AimatrixError(
             f"the program {name} ended with exit code {ended.returncode}: {ended.stderr.strip()}"
         )
+    notices = [line for line in ended.stderr.splitlines() if line.startswith(NOTICE)]
+    if notices:  # it ran, but what the log has of it is not all that it did
+        reason = "; ".join(line.removeprefix(NOTICE) for line in notices)
+        raise AimatrixError(f"the program {name} was not watched as it should be: {reason}")
 
 
 def _run_everywhere(folder: Path, results: Path, on_step: Callable[[str], None]) -> None:

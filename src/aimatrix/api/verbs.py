@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -20,19 +20,33 @@ from aimatrix.model.artefact import Artefact
 from aimatrix.model.benchmark import Benchmark, Stage
 from aimatrix.model.profile import Profile
 from aimatrix.model.result import Platform, RunResult, Validation
-from aimatrix.monitoring import WindowCount, run_monitored, to_records
+from aimatrix.model.workload import WorkloadRecord
+from aimatrix.monitoring import (
+    Run,
+    WindowCount,
+    any_left,
+    bring_in,
+    encodable,
+    run_monitored,
+    this_host,
+    to_records,
+)
+from aimatrix.monitoring.agent.notice import notice
 from aimatrix.monitoring.application_name import application_name
 from aimatrix.runner.run import run_benchmark
-from aimatrix.store import documents
+from aimatrix.store import documents, schema
 from aimatrix.store.workload import WorkloadStore
 from aimatrix.synthesis.synthesize import synthesize_benchmark
-from aimatrix.validation import default_platforms, load_suite
+from aimatrix.validation import default_platforms, load_suite, parse_platform
 from aimatrix.validation import validate as validate_benchmark
 
 DEFAULT_STORE = Path("aimatrix-store")
 SPECIFICATION = "benchmark.json"
 #: folder in a store where runs that are going on count (`docs/file-formats.md`, "Spool")
 SPOOLS = ".spool"
+
+#: a file or folder, as a path or its text
+FilePath = str | Path
 
 A = TypeVar("A", bound=Artefact)
 
@@ -57,7 +71,7 @@ class Comparison:
 def monitor(
     command: Sequence[str],
     *,
-    store: Path = DEFAULT_STORE,
+    store: FilePath = DEFAULT_STORE,
     app: str | None = None,
     window: float = 60.0,
 ) -> int:
@@ -65,32 +79,37 @@ def monitor(
 
     A command that a signal ended gives the negative number of the signal. ``app`` names the
     application in the log (its script's or module's name by default), ``window`` is in seconds.
-    Raises InputError when the command does not exist or the store cannot be written to.
+    What earlier runs on this host left in the store, because they were killed, is logged first. A
+    store that cannot be written to is told in one line on standard error, and the command runs on.
+    Raises InputError when the command does not exist or the log has no windows of such a length.
     """
+    schema.check_window(window)
+    store = Path(store)
     log = WorkloadStore(store)
-    name, host = app or application_name(command), socket.gethostname()
+    run = Run(encodable(app or application_name(command)), this_host(), window)
 
-    def append(counts: list[WindowCount]) -> None:
-        log.append(to_records(counts, aten.translate, app=name, host=host))
+    def append(run: Run, counts: list[WindowCount]) -> None:
+        log.append(to_records(counts, aten.translate, run))
 
+    bring_in(store / SPOOLS, append)
     return run_monitored(
         command,
+        run,
         spool=store / SPOOLS / uuid4().hex,
         attributes=aten.ATTRIBUTES,
-        window_seconds=window,
-        on_window=append,
+        on_window=partial(append, run),
     )
 
 
 def analyze(
-    store: Path = DEFAULT_STORE,
+    store: FilePath = DEFAULT_STORE,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
     app: str | None = None,
     centers: Sequence[int] | None = None,
     split_groups: bool = False,
-    output: Path | None = None,
+    output: FilePath | None = None,
 ) -> Profile:
     """Group the log's convolutions and total them; write the profile to ``output`` if given.
 
@@ -98,16 +117,17 @@ def analyze(
     input sizes that groups form around, found in the data by default. split_groups: count a
     grouped convolution as its groups. Raises InputError for a store that cannot be read.
     """
-    records = WorkloadStore(store).totals(since, until, app)
+    documents.check_writable(output)
+    records = _read_log(Path(store), since, until, app)
     profile = build_profile(records, centers=centers, split_groups=split_groups)
     if output is not None:
-        documents.save(profile, output)
+        documents.save(profile, Path(output))
     return profile
 
 
 def synthesize(
-    profile: Path,
-    output: Path,
+    profile: FilePath,
+    output: FilePath,
     *,
     search: str = "default",
     seed: int = 0,
@@ -115,11 +135,14 @@ def synthesize(
 ) -> Synthesized:
     """Make the benchmark of the profile in a file, and write its folder to ``output``.
 
-    Raises InputError for a profile that cannot be read or holds no group.
+    Raises InputError for a profile that cannot be read or holds no group, and for a folder that
+    holds something else than a benchmark.
     """
     from aimatrix.backends import onnx_model  # takes onnx, which no other verb needs
 
-    source = documents.load(Profile, profile)
+    output = Path(output)
+    _check_folder(output)
+    source = documents.load(Profile, Path(profile))
     benchmark, seconds = synthesize_benchmark(
         source, documents.digest(source), search=search, seed=seed, on_stage=on_stage
     )
@@ -135,14 +158,14 @@ def synthesize(
 
 
 def run(
-    folder: Path,
+    folder: FilePath,
     *,
     backend: str = "torch",
     device: str = "cpu",
     dtype: str = "float32",
     threads: int | None = None,
     time_limit: float = 30.0,
-    output: Path | None = None,
+    output: FilePath | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> RunResult:
     """Run the benchmark of a folder on one platform; write the result to ``output`` if given.
@@ -150,51 +173,55 @@ def run(
     Raises InputError for a folder that cannot be read or a backend that is not installed,
     UnsupportedError for what the backend cannot do.
     """
+    documents.check_writable(output)
     benchmark = load_benchmark(folder)
     platform = Platform(backend=backend, device=device, dtype=dtype, threads=threads)
     result = run_benchmark(
         benchmark, backends.get(backend), platform, time_limit=time_limit, progress=progress
     )
     if output is not None:
-        documents.save(result, output)
+        documents.save(result, Path(output))
     return result
 
 
 def validate(
-    folder: Path,
-    suite: Path,
+    folder: FilePath,
+    suite: FilePath,
     *,
-    platforms: Sequence[Platform] | None = None,
+    platform: Sequence[Platform | str] | None = None,
     time_limit: float = 8.0,
-    output: Path | None = None,
+    output: FilePath | None = None,
     progress: Callable[[Platform], None] | None = None,
 ) -> Validation:
     """Measure a suite's applications and the benchmark interleaved on each platform.
 
-    platforms: four of this machine by default (`aimatrix.validation.default_platforms`).
-    time_limit: seconds of measuring a platform. Raises InputError for a bad folder or suite.
+    platform: platforms, or their spellings (``torch:float32:2``); four of this machine by default
+    (`aimatrix.validation.default_platforms`). time_limit: seconds of measuring a platform. Raises
+    InputError for a bad folder, suite or spelling.
     """
-    benchmark, applications = load_benchmark(folder), load_suite(suite)
+    documents.check_writable(output)
+    named = [parse_platform(item) if isinstance(item, str) else item for item in platform or ()]
+    benchmark, applications = load_benchmark(folder), load_suite(Path(suite))
     validation = validate_benchmark(
         benchmark,
         applications,
-        default_platforms() if platforms is None else platforms,
+        named or default_platforms(),
         time_limit=time_limit,
         progress=progress,
     )
     if output is not None:
-        documents.save(validation, output)
+        documents.save(validation, Path(output))
     return validation
 
 
-def compare(results: Sequence[Path]) -> list[Comparison]:
+def compare(results: Sequence[FilePath]) -> list[Comparison]:
     """The results of one benchmark on several platforms, side by side, in the given order.
 
     Raises InputError when there is none, or when they are not of one benchmark.
     """
     if not results:
         raise InputError("there is nothing to compare; name at least one result file")
-    loaded = [documents.load(RunResult, path) for path in results]
+    loaded = [documents.load(RunResult, Path(path)) for path in results]
     first = loaded[0]
     for path, result in zip(results, loaded, strict=True):
         if result.benchmark_digest != first.benchmark_digest:
@@ -212,7 +239,7 @@ def compare(results: Sequence[Path]) -> list[Comparison]:
     ]
 
 
-def report(paths: Sequence[Path], output: Path, *, published: bool = False) -> Path:
+def report(paths: Sequence[FilePath], output: FilePath, *, published: bool = False) -> Path:
     """Write one HTML page on all artefacts in ``paths`` (files, or folders of them).
 
     published: show the poster's tables beside, for the classic networks. Raises InputError when
@@ -220,7 +247,9 @@ def report(paths: Sequence[Path], output: Path, *, published: bool = False) -> P
     """
     from aimatrix.reporting.page import render  # a third of a second that the others do not need
 
-    artefacts = [artefact for path in paths for artefact in documents.load_all(path, ARTEFACTS)]
+    output = Path(output)
+    files = dict.fromkeys(file for path in paths for file in documents.files(Path(path), ARTEFACTS))
+    artefacts = [documents.load(kind, file) for file, kind in files]
     if not artefacts:
         raise InputError(f"{paths[0] if paths else 'no path'}: holds no artefact of AI Matrix")
     page = render(
@@ -234,12 +263,33 @@ def report(paths: Sequence[Path], output: Path, *, published: bool = False) -> P
     return output
 
 
+def _read_log(
+    store: Path, since: datetime | None, until: datetime | None, app: str | None
+) -> list[WorkloadRecord]:
+    """The selected records; says so when there are counts that have not reached the log."""
+    hint = (
+        f"a run that was killed left counts in {store / SPOOLS}, which the next"
+        " `aimatrix monitor` on this store brings in"
+    )
+    left = any_left(store / SPOOLS)
+    try:
+        records = WorkloadStore(store).totals(since, until, app)
+    except InputError as error:
+        if left:
+            raise InputError(f"{error}; {hint}") from error
+        raise
+    if left:
+        notice(hint)
+    return records
+
+
 #: every kind of artefact that `report` reads
 ARTEFACTS: tuple[type[Artefact], ...] = (Profile, Benchmark, RunResult, Validation)
 
 
-def load_benchmark(folder: Path) -> Benchmark:
+def load_benchmark(folder: FilePath) -> Benchmark:
     """The specification in a benchmark folder (or a specification file itself)."""
+    folder = Path(folder)
     path = folder / SPECIFICATION if folder.is_dir() else folder
     benchmark = documents.load(Benchmark, path)
     try:
@@ -247,6 +297,14 @@ def load_benchmark(folder: Path) -> Benchmark:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return benchmark
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder whose files are not a benchmark's; nothing of it is overwritten then."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / SPECIFICATION).is_file():
+        raise InputError(
+            f"{folder}: holds files that are no benchmark; name another folder, or empty this one"
+        )
 
 
 def _only(kind: type[A], artefacts: Sequence[Artefact]) -> A | None:

@@ -14,7 +14,9 @@ from aimatrix.cli.tables import print_profile
 def command(
     store: Path = typer.Option(Path("aimatrix-store"), help="Folder of the workload log."),
     since: str = typer.Option(
-        None, help="Windows that start at or after: a date, a time, or 2h ago.", show_default=False
+        None,
+        help="Windows that start at or after: 2026-01-31, 2026-01-31T12:00, or 2h (ago).",
+        show_default=False,
     ),
     until: str = typer.Option(None, help="Windows that start before.", show_default=False),
     app: str = typer.Option(None, help="Only applications like this glob.", show_default=False),

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aimatrix.errors import InputError
+from aimatrix.reporting.formats import visible
 
 Json = typer.Option(False, "--json", help="Print one JSON object and nothing else.")
 
@@ -77,7 +78,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(visible(cell)) for cell in row))
     if sys.stdout.isatty():
         Console().print(table)
     else:  # a pipe has no width to fit into

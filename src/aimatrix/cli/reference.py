@@ -13,10 +13,10 @@ from aimatrix.cli.app import app
 
 HEAD = """# Command line
 
-Each verb is a Python function of the same name and arguments in `aimatrix`
-(`aimatrix.analyze(...)`). `--json` prints one JSON object on standard output and nothing else.
-Exit codes: 0 done, 1 the work failed, 2 wrong use or bad input; the message names the file, the
-field and the mend. `aimatrix monitor` ends as its command ends.
+Each verb is a Python function of the same name in `aimatrix` (`aimatrix.analyze(...)`), with the
+same arguments as Python values: lists, numbers, datetimes. `--json` prints one JSON object on
+standard output and nothing else. Exit codes: 0 done, 1 the work failed, 2 wrong use or bad input;
+the message names the file, the field and the mend. `aimatrix monitor` ends as its command ends.
 
 This page is made from the help texts: `make reference`.
 """

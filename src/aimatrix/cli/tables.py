@@ -10,6 +10,8 @@ from aimatrix.model.artefact import Sides, expand
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.profile import Filter, Group, Profile
 from aimatrix.model.result import FidelityRow, PlatformFidelity, RunResult, Validation
+from aimatrix.reporting.formats import visible
+from aimatrix.synthesis.stage import MATCHED
 
 if TYPE_CHECKING:
     from aimatrix.api import Comparison
@@ -36,9 +38,11 @@ def print_profile(profile: Profile) -> None:
     print_table(title, ["group", "filters: kernel / stride x count", "MACs", warps, "bytes"], rows)
     coverage = profile.coverage
     print(
-        f"\ninside the groups: {coverage.calls:.1%} of calls, {coverage.macs:.2%} of MACs,"
-        f" {coverage.bytes:.1%} of bytes"
+        f"\ninside the groups: {coverage.calls:.1%} of calls,"
+        f" {coverage.macs:.2%} of the known MACs, {coverage.bytes:.1%} of bytes"
     )
+    if coverage.calls_without_macs:
+        print(f"the MACs of {coverage.calls_without_macs:,} calls are not known")
     outside = [
         [
             row.family,
@@ -52,7 +56,7 @@ def print_profile(profile: Profile) -> None:
     if outside:
         print_table("outside of them", ["family", "calls", "MACs", "bytes", "kinds"], outside)
     if profile.unknown:
-        names = [f"{row.name} ({row.calls:,})" for row in profile.unknown]
+        names = [f"{visible(row.name)} ({row.calls:,})" for row in profile.unknown]
         print(f"unknown operators, by calls: {', '.join(names)}")
 
 
@@ -77,6 +81,9 @@ def print_benchmark(benchmark: Benchmark, seconds: float) -> None:
         f" {seconds:.2f} s; warps are {benchmark.synthesis.warps_kind}"
     )
     print_table(title, columns, rows)
+    missed = [stage for stage in benchmark.stages if stage.fitness_error > MATCHED]
+    for stage in missed:
+        print(f"inputs of {stage.center}: no widths were found that match to {MATCHED:.2%}")
     added = benchmark.added
     print(
         f"\nthe layout adds {added.operators} operators, {added.macs} MACs, {added.bytes:,} bytes"
@@ -123,7 +130,7 @@ def _print_platform(platform: PlatformFidelity) -> None:
         columns = ["", "real ms", "spread", "predicted ms", "spread", "error"]
         print_table(platform.platform.name, columns, rows)
     for left_out in platform.left_out:
-        print(f"left out on {platform.platform.name}: {left_out.name}: {left_out.reason}")
+        print(visible(f"left out on {platform.platform.name}: {left_out.name}: {left_out.reason}"))
     print()
 
 

@@ -31,13 +31,12 @@ def command(
 ) -> None:
     """Measure the real applications and the benchmark interleaved; print the fidelity errors."""
     from aimatrix import api
-    from aimatrix.validation import parse_platform
 
     with progress("starting") as bar:
         validation = api.validate(
             folder,
             suite,
-            platforms=[parse_platform(text) for text in platform] or None,
+            platform=platform,
             time_limit=parse_duration(time_limit, "--time-limit"),
             output=output,
             progress=lambda next_one: bar.update(

@@ -22,7 +22,8 @@ def _two_sides(value: Sides, least: int) -> Sides:
 #: the largest size and batch that a file may state: arithmetic on them stays inside 64 bits
 LARGEST = 2**31
 Size = Annotated[int, Field(ge=1, le=LARGEST)]
-Total = Annotated[int, Field(ge=1, lt=2**63)]
+#: sums over a log: a fleet's MACs of some weeks no longer fit into 64 bits
+Total = Annotated[int, Field(ge=1, lt=2**127)]
 Kernel = Annotated[Sides, AfterValidator(lambda value: _two_sides(value, 1))]
 Padding = Annotated[Sides, AfterValidator(lambda value: _two_sides(value, 0))]
 

@@ -43,6 +43,17 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
+def check_writable(path: str | Path | None) -> None:
+    """Raise InputError now for a ``path`` to which a file could not be written after long work."""
+    if path is None:
+        return
+    if Path(path).is_dir():
+        raise InputError(f"{path}: is a folder; name a file in it")
+    probe = Path(path).with_suffix(".probe")
+    write_bytes(probe, b"")
+    remove(probe)
+
+
 def remove(path: Path) -> None:
     """Remove a file if it is there. Raises InputError when the folder refuses it."""
     try:
@@ -75,23 +86,33 @@ def load(kind: type[A], path: Path) -> A:
         raise InputError(f"{path}: {first_mistake(error)}; {mend}") from error
 
 
-def load_all(path: Path, kinds: Sequence[type[Artefact]]) -> list[Artefact]:
-    """The artefacts of ``kinds`` in a file, or in a folder and its folders, by name.
+def files(path: Path, kinds: Sequence[type[A]]) -> list[tuple[Path, type[A]]]:
+    """The artefact files of ``kinds`` that ``path`` is or, as a folder, holds, and their kinds.
 
-    In a folder, JSON files of other schemas are not ours and are passed over; a file that is
-    named itself has to be an artefact. Raises InputError as `load` does.
+    In a folder, JSON files that are not ours are passed over; a file that is named itself has to
+    be an artefact. Raises InputError as `load` does.
     """
     by_schema = {kind.SCHEMA: kind for kind in kinds}
-    if not path.is_dir():
-        schema = _schema(_read_json(path))
-        if schema not in by_schema:
-            raise InputError(
-                f"{path}: field schema: expected one of {', '.join(by_schema)}, found {schema!r}"
-            )
-        return [load(by_schema[schema], path)]
-    files = sorted(file for file in path.rglob("*.json") if file.is_file())
-    kinds_found = [(file, by_schema.get(_schema(_read_json(file)) or "")) for file in files]
-    return [load(kind, file) for file, kind in kinds_found if kind is not None]
+    if path.is_dir():
+        found = [file.resolve() for file in sorted(path.rglob("*.json")) if file.is_file()]
+        schemas = {file: _schema_of_any(file) for file in found}
+        return [(file, by_schema[schemas[file]]) for file in found if schemas[file] in by_schema]
+    schema = _schema(_read_json(path))
+    if schema not in by_schema:
+        raise InputError(
+            f"{path}: field schema: expected one of {', '.join(by_schema)}, found {schema!r}"
+        )
+    return [(path.resolve(), by_schema[schema])]
+
+
+def _schema_of_any(path: Path) -> Any:
+    """The schema that a file states; None for one that is not JSON and does not look like ours."""
+    try:
+        return _schema(_read_json(path))
+    except InputError:
+        if b'"aimatrix.' in path.read_bytes():
+            raise
+        return None
 
 
 def _schema(document: Any) -> str | None:

@@ -9,6 +9,11 @@ from aimatrix.model.benchmark import Layer, Stage
 from aimatrix.synthesis.problem import TERMS, layer_call
 from aimatrix.synthesis.template import StageTemplate
 
+#: a fitness error of 0.01 %: a stage this near to its target has met it
+MATCHED = 1e-4
+#: a fitness error of 0.1 %: a stage this far from its target gets another multiplicity
+MISSED = 1e-3
+
 
 def build_stage(template: StageTemplate, genes: Sequence[int]) -> Stage:
     """The stage of ``template`` with widths ``genes`` (`aimatrix.synthesis.problem`).
@@ -37,6 +42,7 @@ def build_stage(template: StageTemplate, genes: Sequence[int]) -> Stage:
         if layer.main:
             width = out_channels
     macs, warps = sum(item.macs for item in layers), sum(item.warps for item in layers)
+    represented = (macs * template.multiplicity, warps * template.multiplicity)
     return Stage(
         name=template.name,
         center=template.center,
@@ -48,14 +54,31 @@ def build_stage(template: StageTemplate, genes: Sequence[int]) -> Stage:
         warps=warps,
         target_macs=template.target_macs,
         target_warps=template.target_warps,
-        fitness_error=_fitness(template, macs, warps),
+        fitness_error=_fitness(*represented, template.target_macs, template.target_warps),
     )
 
 
-def _fitness(template: StageTemplate, macs: int, warps: int) -> float:
-    represented = {"macs": macs * template.multiplicity, "warps": warps * template.multiplicity}
-    targets = {"macs": template.target_macs, "warps": template.target_warps}
-    return sum(
-        weight * abs(represented[term] - targets[term]) / targets[term]
-        for term, weight in TERMS.items()
+def corrected(stage: Stage) -> Stage:
+    """``stage`` with the multiplicity that brings it nearest to its target.
+
+    For what no widths can meet, such as depthwise layers alone. The fitness is linear in the
+    multiplicity between those that match MACs and warps, so one of these two is the best.
+    """
+    choices = (stage.target_macs / stage.macs, stage.target_warps / stage.warps)
+    corrections = [(_fitness_at(stage, choice), choice) for choice in choices]
+    fitness_error, multiplicity = min(corrections)
+    if fitness_error >= stage.fitness_error:
+        return stage
+    return stage.model_copy(update={"multiplicity": multiplicity, "fitness_error": fitness_error})
+
+
+def _fitness_at(stage: Stage, multiplicity: float) -> float:
+    represented = (stage.macs * multiplicity, stage.warps * multiplicity)
+    return _fitness(*represented, stage.target_macs, stage.target_warps)
+
+
+def _fitness(macs: float, warps: float, target_macs: int, target_warps: int) -> float:
+    return (
+        TERMS["macs"] * abs(macs - target_macs) / target_macs
+        + TERMS["warps"] * abs(warps - target_warps) / target_warps
     )

@@ -11,11 +11,8 @@ from aimatrix.model.benchmark import Benchmark, Stage, Synthesis
 from aimatrix.model.profile import Profile
 from aimatrix.synthesis.problem import TERMS, make_problem
 from aimatrix.synthesis.search import search_widths
-from aimatrix.synthesis.stage import build_stage
+from aimatrix.synthesis.stage import MATCHED, MISSED, build_stage, corrected
 from aimatrix.synthesis.template import StageTemplate, stage_choices
-
-#: a fitness error (0.01 %) at which no longer stage is tried
-MATCHED = 1e-4
 
 
 def synthesize_benchmark(
@@ -75,4 +72,4 @@ def synthesize_stage(templates: Sequence[StageTemplate], *, search: str, seed: i
             break
     if best is None:
         raise InputError("a stage needs at least one template")
-    return best
+    return corrected(best) if best.fitness_error > MISSED else best
