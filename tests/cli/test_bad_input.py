@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -166,6 +167,60 @@ class TestMonitoredCommand:
         words = ["monitor", "--window", "soon", "--", sys.executable, "-c", ""]
         assert aimatrix(*words, folder=tmp_path).refusal().startswith("--window: 'soon'")
 
+    @pytest.mark.parametrize("window", ["500d", "0.0005s"])
+    def test_a_window_that_the_log_cannot_hold(self, tmp_path: Path, window: str) -> None:
+        words = ["monitor", "--window", window, "--", sys.executable, "-c", "print('ran')"]
+        message = aimatrix(*words, folder=tmp_path).refusal()
+        assert "at least 0.001 seconds and at most 366 days" in message
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("store", ["file", "file/store"])
+    def test_a_store_that_cannot_be_written_to_stops_no_command(
+        self, tmp_path: Path, store: str
+    ) -> None:
+        (tmp_path / "file").write_text("mine")
+        program = "import sys; print('ran'); sys.exit(7)"
+        words = ["monitor", "--store", store, "--", sys.executable, "-c", program]
+        ended = aimatrix(*words, folder=tmp_path)
+        assert (ended.code, ended.out) == (7, "ran\n")
+        [line] = ended.err.splitlines()
+        assert line.startswith("aimatrix: ")
+        assert line.endswith("; the command runs unwatched")
+        assert (tmp_path / "file").read_text() == "mine"
+
+    def test_a_name_that_is_no_text(self, tmp_path: Path) -> None:
+        pytest.importorskip("torch")
+        program = os.fsdecode(bytes(tmp_path) + b"/l\xe4n.py")
+        Path(program).write_text(APPLICATION)
+        words = ["monitor", "--store", "store", "--", sys.executable, program]
+        ended = aimatrix(*words, folder=tmp_path)
+        assert (ended.code, ended.out, ended.err) == (0, "(1, 10)\n", "")
+        assert self._convolutions(tmp_path, "l?n") == 5
+
+    def test_what_a_killed_monitor_left_is_told_of_and_comes_in(self, tmp_path: Path) -> None:
+        pytest.importorskip("torch")
+        (tmp_path / "program.py").write_text(
+            f"{APPLICATION}    import os, signal\n    os.kill(os.getppid(), signal.SIGKILL)\n"
+        )
+        words = ["monitor", "--store", "store", "--app", "program", "--", sys.executable]
+        ended = aimatrix(*words, "program.py", folder=tmp_path)
+        assert ended.code == -signal.SIGKILL
+        message = aimatrix("analyze", "--store", "store", folder=tmp_path).refusal()
+        assert message.startswith("store: the store is empty")
+        hint = (
+            "a run that was killed left counts in store/.spool, which the next `aimatrix monitor`"
+            " on this store brings in"
+        )
+        assert message.endswith(f"; {hint}")
+        ended = aimatrix(*words, "-c", "", folder=tmp_path)
+        assert (ended.code, ended.out) == (0, "")
+        assert re.fullmatch(
+            r"aimatrix: \d+ calls that an earlier run of 'program' had left .*\n", ended.err
+        )
+        assert self._convolutions(tmp_path) == 5
+        [spools] = [path for path in (tmp_path / "store").iterdir() if path.name == ".spool"]
+        assert list(spools.iterdir()) == []
+
     def test_a_crash_is_the_applications_own_and_its_counts_are_kept(self, tmp_path: Path) -> None:
         ended = self._monitor(tmp_path, "raise SystemError('broken')")
         assert ended.code == 1
@@ -195,8 +250,8 @@ class TestMonitoredCommand:
         return aimatrix(*words, folder=folder)
 
     @staticmethod
-    def _convolutions(folder: Path) -> int:
-        words = ["analyze", "--store", "store", "--app", "program", "--json"]
+    def _convolutions(folder: Path, app: str = "program") -> int:
+        words = ["analyze", "--store", "store", "--app", app, "--json"]
         document = aimatrix(*words, folder=folder).document()
         return sum(group["calls"] for group in document["groups"])
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from cli_runs import aimatrix
 
-from aimatrix.api.demo import APPLICATIONS, CENTERS, suite_text
+from aimatrix.api.demo import APPLICATIONS, CENTERS, monitor_program, suite_text
+from aimatrix.errors import AimatrixError
 from aimatrix.reference import published_tables
 from aimatrix.validation import load_suite
 
@@ -50,3 +51,11 @@ def test_its_programs_know_nothing_of_us(name: str) -> None:
         for alias in node.names
     }
     assert imported <= {"argparse", "torch", "__future__"}
+
+
+def test_a_program_that_was_not_watched_stops_it(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "store").write_text("a file")
+    (tmp_path / "torch.py").write_text("raise SystemExit(0)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(AimatrixError, match=r"alexnet was not watched as it should be: .*spool"):
+        monitor_program("alexnet", tmp_path / "store", 1)

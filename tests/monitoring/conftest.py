@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aimatrix.monitoring import WindowCount, run_monitored
+from aimatrix.monitoring import Run, WindowCount, run_monitored, this_host
 
 ATTRIBUTES = {
     "aten::convolution": ("stride", "padding", "dilation", "groups"),
@@ -62,13 +62,13 @@ def watch(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Watch:
         capfd.readouterr()
         returncode = run_monitored(
             command,
-            spool=tmp_path / "spool",
+            Run("program", this_host(), window_seconds),
+            spool=tmp_path / "spools" / "run",
             attributes=ATTRIBUTES,
-            window_seconds=window_seconds,
             on_window=on_window or counts.extend,
             capture=capture,
         )
         out, err = capfd.readouterr()
-        return Outcome(returncode, out, err, counts, tmp_path / "spool")
+        return Outcome(returncode, out, err, counts, tmp_path / "spools" / "run")
 
     return run

@@ -10,14 +10,15 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from aimatrix.errors import InputError
-from aimatrix.monitoring import WindowCount, launcher, recover, run_monitored
-from aimatrix.monitoring.agent.spool import SpoolTally
+from aimatrix.monitoring import Run, WindowCount, any_left, bring_in, run_folder
+from aimatrix.monitoring.agent.spool import COUNTS
 
 # counts without torch: what the agent has loaded is there to be used
 COUNT = """
@@ -32,14 +33,14 @@ slot = tally.open(lambda: description)
 MONITOR = """
 import json, sys
 from pathlib import Path
-from aimatrix.monitoring import end_like, run_monitored
+from aimatrix.monitoring import Run, end_like, run_monitored, this_host
 counts = []
 def keep(new):
     counts.extend([count.raw.name, count.calls] for count in new)
     Path(sys.argv[1], "counts.json").write_text(json.dumps(counts))
 end_like(run_monitored(
-    sys.argv[2:], spool=Path(sys.argv[1], "spool"), attributes={}, window_seconds=3600,
-    on_window=keep,
+    sys.argv[2:], Run("shop", this_host(), 3600.0), spool=Path(sys.argv[1], "spools", "run"),
+    attributes={}, on_window=keep,
 ))
 """
 
@@ -64,7 +65,7 @@ def test_exit_codes_and_bytes_pass_through(monitor, tmp_path: Path) -> None:
     content = os.urandom(300_000)
     out, err = child.communicate(content)
     assert (out, err, child.returncode) == (content, b"\xff\x00", 7)
-    assert not (tmp_path / "spool").exists()
+    assert not (tmp_path / "spools" / "run").exists()
 
 
 def test_inherited_files_reach_the_command(monitor) -> None:
@@ -143,24 +144,118 @@ def test_the_default_action_of_a_signal_keeps_what_was_counted(monitor, tmp_path
     assert json.loads((tmp_path / "counts.json").read_text()) == [["aten::x", 1]]
 
 
-def test_a_killed_monitor_leaves_the_counts_to_recover(monitor, tmp_path: Path) -> None:
+class Log:
+    """Where counts are brought in."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[Run, str, int]] = []
+
+    def __call__(self, run: Run, counts: list[WindowCount]) -> None:
+        self.found += [(run, count.raw.name, count.calls) for count in counts]
+
+    @property
+    def calls(self) -> int:
+        return sum(calls for _, _, calls in self.found)
+
+
+@pytest.fixture
+def killed(monitor, tmp_path: Path) -> Callable[[], None]:
+    """A monitor that was killed after 5 calls. Called: its command counts 1 more and ends."""
     program = count_program("""
         for _ in range(5): tally.add(slot)
-        print("ready", flush=True)
+        print(os.getpid(), flush=True)
         sys.stdin.read()
         tally.add(slot)
     """)
     child = monitor(sys.executable, "-c", program, stdin=subprocess.PIPE)
     assert child.stdout is not None
-    child.stdout.readline()
+    command = int(child.stdout.readline())
+    bring_in(tmp_path / "spools", refuse)  # a run that goes on is left alone
+    assert not any_left(tmp_path / "spools")
     child.kill()
-    child.communicate()  # the command goes on, and ends by itself
-    found: list[WindowCount] = []
-    recover(tmp_path / "spool", window_seconds=60, on_window=found.extend)
-    assert [(count.raw.name, count.calls) for count in found] == [("aten::x", 6)]
-    assert not (tmp_path / "spool").exists()
-    with pytest.raises(InputError, match="is not a spool"):
-        recover(tmp_path / "spool", window_seconds=60, on_window=found.extend)
+    child.wait()
+
+    def end_command() -> None:
+        child.communicate()
+        with suppress(ProcessLookupError):
+            while True:  # its end of the pipe is closed a little before it is gone
+                os.kill(command, 0)
+                time.sleep(0.01)
+
+    return end_command
+
+
+def refuse(run: Run, counts: list[WindowCount]) -> None:
+    raise AssertionError("these counts are not to be brought in")
+
+
+def test_what_a_killed_monitor_left_is_brought_in_once(killed, tmp_path, capfd) -> None:
+    spools = tmp_path / "spools"
+    killed()  # the command goes on, and ends by itself
+    assert any_left(spools)
+    log = Log()
+    bring_in(spools, log)
+    run = Run("shop", run_folder.this_host(), 3600.0)
+    assert log.found == [(run, "aten::x", 6)]
+    assert list(spools.iterdir()) == []
+    assert not any_left(spools)
+    [line] = capfd.readouterr().err.splitlines()
+    assert line == "aimatrix: 6 calls that an earlier run of 'shop' had left behind are in the log"
+    bring_in(spools, refuse)
+
+
+def test_a_command_that_outlives_its_killed_monitor_is_not_disturbed(killed, tmp_path) -> None:
+    spools, log = tmp_path / "spools", Log()
+    bring_in(spools, log)
+    assert log.calls == 5
+    assert not any_left(spools)  # its files are there, and all in them is in the log
+    assert len(list(spools.rglob(f"*{COUNTS}"))) == 1
+    killed()
+    assert any_left(spools)
+    bring_in(spools, log)
+    assert log.calls == 6
+    assert list(spools.iterdir()) == []
+
+
+def test_two_monitors_do_not_bring_in_the_same(killed, tmp_path: Path) -> None:
+    spools, log = tmp_path / "spools", Log()
+    killed()
+
+    def meanwhile(run: Run, counts: list[WindowCount]) -> None:
+        assert not any_left(spools)
+        bring_in(spools, refuse)
+        log(run, counts)
+
+    bring_in(spools, meanwhile)
+    assert log.calls == 6
+
+
+def test_what_cannot_be_brought_in_stays(killed, tmp_path: Path, capfd) -> None:
+    def fail(run: Run, counts: list[WindowCount]) -> None:
+        raise OSError("the disk is full")
+
+    spools, log = tmp_path / "spools", Log()
+    killed()
+    bring_in(spools, fail)
+    [line] = capfd.readouterr().err.splitlines()
+    assert line.startswith("aimatrix: ")
+    assert "the counts of an earlier run stay there: the disk is full" in line
+    bring_in(spools, log)
+    assert log.calls == 6
+
+
+@pytest.mark.parametrize(
+    "configuration", ["", "[]", '{"app": "shop"}', '{"app":"a","host":"other","window_seconds":60}']
+)
+def test_folders_of_others_are_left_alone(tmp_path: Path, configuration: str) -> None:
+    folder = tmp_path / "spools" / "run"
+    folder.mkdir(parents=True)
+    (folder / "1-1.counts").write_bytes(b"foreign")
+    (folder / "agent.json").write_text(configuration)
+    (tmp_path / "spools" / "file").write_text("mine")
+    assert not any_left(tmp_path / "spools")
+    bring_in(tmp_path / "spools", refuse)
+    assert (folder / "1-1.counts").read_bytes() == b"foreign"
 
 
 @pytest.mark.parametrize(
@@ -184,19 +279,16 @@ def test_a_file_that_cannot_be_run_is_named(watch, tmp_path: Path) -> None:
     path.chmod(0o755)
     with pytest.raises(InputError, match="script: cannot be started: Exec format error"):
         watch(command=[str(path)])
-    assert not (tmp_path / "spool").exists()
+    assert not (tmp_path / "spools" / "run").exists()
 
 
-def test_a_spool_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="spool: cannot be made as a spool"):
-        run_monitored(
-            ["true"],
-            spool=tmp_path / "file" / "spool",
-            attributes={},
-            window_seconds=60,
-            on_window=lambda counts: None,
-        )
+def test_a_command_runs_unwatched_where_no_spool_can_be_made(watch, tmp_path: Path) -> None:
+    (tmp_path / "spools").write_text("a file")
+    outcome = watch(command=["sh", "-c", "echo $AIMATRIX_SPOOL; exit 7"])
+    assert (outcome.returncode, outcome.stdout, outcome.counts) == (7, "\n", [])
+    [line] = outcome.stderr.splitlines()
+    assert line.startswith(f"aimatrix: {outcome.spool}: cannot be made as a spool: ")
+    assert line.endswith("; the command runs unwatched")
 
 
 def test_a_window_has_to_have_a_length(watch) -> None:
@@ -243,43 +335,77 @@ def test_counts_that_could_not_be_handed_on_come_with_the_next(watch) -> None:
         on_window=fail_twice,
     )
     assert (outcome.returncode, outcome.stdout) == (0, "done\n")
-    lines = outcome.stderr.splitlines()
-    assert len(lines) == 2
-    assert all(line.startswith("aimatrix: ") and "the disk is full" in line for line in lines)
+    [line] = outcome.stderr.splitlines()  # the same failure is told once
+    assert line.startswith("aimatrix: ")
+    assert "the disk is full" in line
     assert sum(count.calls for batch in calls[2:] for count in batch) == 8
     assert not outcome.spool.exists()
 
 
-def test_a_spool_that_is_never_handed_on_stays(watch) -> None:
+def test_a_failure_is_told_again_when_it_changes(watch) -> None:
+    reasons = iter(["full", "full", "full", "gone", "gone"])
+
+    def fail(counts: list[WindowCount]) -> None:
+        raise OSError(next(reasons, "at the end"))
+
+    outcome = watch(
+        count_program("""
+        tally.add(slot)
+        time.sleep(1.7)
+        """),
+        window_seconds=0.25,
+        on_window=fail,
+    )
+    lines = outcome.stderr.splitlines()
+    assert [line.rsplit(": ", 1)[1] for line in lines[:2]] == ["full", "gone"]
+    assert len(lines) <= 4
+
+
+def test_a_spool_that_is_never_handed_on_stays_for_the_next_monitor(watch) -> None:
     def fail(counts: list[WindowCount]) -> None:
         raise OSError("the disk is full")
 
     outcome = watch(count_program("tally.add(slot)"), on_window=fail)
     assert outcome.returncode == 0
     assert outcome.spool.exists()
-    assert str(outcome.spool) in outcome.stderr
-    found: list[WindowCount] = []
-    recover(outcome.spool, window_seconds=60, on_window=found.extend)
-    assert [count.calls for count in found] == [1]
-    assert time.time() - found[0].window_start.timestamp() < 3600
+    [line] = outcome.stderr.splitlines()
+    assert line.startswith(
+        f"aimatrix: {outcome.spool}: holds what could not be handed on (the disk"
+    )
+    log, starts = Log(), []
+
+    def keep(run: Run, counts: list[WindowCount]) -> None:
+        log(run, counts)
+        starts.extend(count.window_start for count in counts)
+
+    bring_in(outcome.spool.parent, keep)
+    assert log.calls == 1
+    assert time.time() - starts[0].timestamp() < 2 * 3600
+    assert not outcome.spool.exists()
 
 
-def test_what_was_handed_on_before_is_not_recovered_again(tmp_path: Path) -> None:
-    spool = tmp_path / "spool"
-    spool.mkdir()
-    (spool / "agent.json").write_text("{}")
-    tally = SpoolTally(str(spool), 16)
-    description = {"name": "aten::x", "overload": "", "phase": "forward", "arguments": {}}
-    slot = tally.open(lambda: description)
-    tally.add(slot)
-    reader = launcher.SpoolReader(spool)
-    assert [delta.calls for delta in reader.read()] == [1]
-    reader.delivered()
-    for _ in range(4):
+def test_files_of_processes_that_have_ended_go_while_the_command_runs_on(watch) -> None:
+    outcome = watch(
+        count_program("""
+        from pathlib import Path
         tally.add(slot)
-    found: list[WindowCount] = []
-    recover(spool, window_seconds=60, on_window=found.extend)
-    assert [count.calls for count in found] == [4]
+        for _ in range(3):
+            child = os.fork()
+            if child == 0:
+                tally.reset()
+                tally.add(tally.open(lambda: description))
+                os._exit(0)
+            os.waitpid(child, 0)
+        spool = Path(os.environ["AIMATRIX_SPOOL"])
+        deadline = time.time() + 20
+        while len(list(spool.glob("*.counts"))) > 1 and time.time() < deadline:
+            time.sleep(0.05)
+        print(sorted(path.suffix for path in spool.iterdir()))
+        """),
+        window_seconds=0.25,
+    )
+    assert outcome.stdout == "['.counts', '.delivered', '.json', '.jsonl']\n"
+    assert sum(count.calls for count in outcome.counts) == 4
 
 
 def test_the_launcher_works_outside_the_main_thread(watch) -> None:

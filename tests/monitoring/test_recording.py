@@ -8,7 +8,7 @@ import pytest
 
 from aimatrix.dialects.raw import RawCall, TensorArg
 from aimatrix.model.calls import OpCall
-from aimatrix.monitoring import WindowCount, record_calls, to_records
+from aimatrix.monitoring import Run, WindowCount, record_calls, to_records
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -17,17 +17,16 @@ def translate(raw: RawCall) -> OpCall:
     return OpCall.create("elementwise", raw.name.rstrip("_"), {}, phase=raw.phase)
 
 
-def count(name: str, calls: int, process: str, start: datetime = NOON) -> WindowCount:
-    return WindowCount(RawCall(name), calls, start, 60.0, process)
+def count(name: str, calls: int, start: datetime = NOON) -> WindowCount:
+    return WindowCount(RawCall(name), calls, start, 60.0)
 
 
 def test_equal_signatures_of_several_processes_become_one_record() -> None:
     later = NOON + timedelta(seconds=60)
     found = to_records(
-        [count("a", 1, "p"), count("a", 2, "q"), count("a_", 4, "q"), count("a", 8, "q", later)],
+        [count("a", 1), count("a", 2), count("a_", 4), count("a", 8, later)],
         translate,
-        app="shop",
-        host="h",
+        Run("shop", "h", 60.0),
     )
     rows = [(record.name, record.window_start, record.calls) for record in found]
     assert rows == [("a", NOON, 3), ("a_", NOON, 4), ("a", later, 8)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -117,3 +119,55 @@ def test_a_reset_tally_begins_with_files_of_its_own(tmp_path: Path) -> None:
     tally.add(tally.open(lambda: describe("b")))
     assert len(list(tmp_path.glob(f"{os.getpid()}-*{COUNTS}"))) == 2
     assert read(SpoolReader(tmp_path)) == {"b": 1}
+
+
+def ended_process(folder: Path) -> None:
+    """Count 3 calls in a process that ends."""
+    program = (
+        "import sys; from aimatrix.monitoring.agent.spool import SpoolTally\n"
+        "tally = SpoolTally(sys.argv[1], 8)\n"
+        "describe = lambda: {'name': 'a', 'overload': '', 'phase': 'forward', 'arguments': {}}\n"
+        "slot = tally.open(describe)\n"
+        "for _ in range(3): tally.add(slot)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(folder)], check=True)
+
+
+def test_files_of_an_ended_process_go_once_they_are_confirmed(tmp_path: Path) -> None:
+    ended_process(tmp_path)
+    reader = SpoolReader(tmp_path)
+    assert read(reader) == {"a": 3}
+    assert not reader.all_ended
+    assert read(SpoolReader(tmp_path)) == {"a": 3}
+    reader.delivered()
+    assert reader.all_ended
+    assert list(tmp_path.iterdir()) == []
+    assert read(reader) == {}
+
+
+def test_a_process_of_another_container_is_not_taken_for_ended(tmp_path: Path) -> None:
+    ended_process(tmp_path)
+    path = only(tmp_path, COUNTS)
+    content = bytearray(path.read_bytes())
+    content[32:40] = (7).to_bytes(8, sys.byteorder)
+    path.write_bytes(content)
+    reader = SpoolReader(tmp_path)
+    assert read(reader) == {"a": 3}
+    reader.delivered()
+    assert path.exists()
+    assert not reader.all_ended
+    assert read(SpoolReader(tmp_path)) == {}
+
+
+def test_counts_that_cannot_be_marked_as_confirmed_are_not_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    tally, reader = SpoolTally(str(tmp_path), 8), SpoolReader(tmp_path)
+    tally.add(tally.open(lambda: describe("a")))
+    assert read(reader) == {"a": 1}
+    monkeypatch.setattr(os, "replace", full)
+    reader.delivered()
+    assert read(reader) == {}

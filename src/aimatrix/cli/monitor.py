@@ -38,6 +38,6 @@ def command(
         # it cannot speak for itself any more, unlike one that ends with an exit code
         names = {item.value: item.name for item in signal.Signals}
         name = names.get(-code, f"signal {-code}")
-        notice = f"{command[0]} was ended by {name}; what it did until then is in {store}"
+        notice = f"{command[0]} was ended by {name}; what was counted until then is in {store}"
         print(f"aimatrix: {notice}", file=sys.stderr)
     end_like(code)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from aimatrix.dialects.raw import RawCall
 from aimatrix.errors import InputError
-from aimatrix.monitoring.agent.activation import CAPTURES, CONFIGURATION
+from aimatrix.monitoring import run_folder
+from aimatrix.monitoring.agent.activation import CAPTURES
 from aimatrix.monitoring.agent.notice import notice
-from aimatrix.monitoring.agent.spool import OVERFLOW
+from aimatrix.monitoring.delivery import Delivery, OnWindow
+from aimatrix.monitoring.run_folder import Run
 from aimatrix.monitoring.signals import SignalForwarder
-from aimatrix.monitoring.spool_reader import SpoolReader
 
 BOOT = Path(__file__).parent / "boot"
 
@@ -28,29 +26,12 @@ BOOT = Path(__file__).parent / "boot"
 CAPACITY = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class WindowCount:
-    """How often a process made a call in a time window.
-
-    window_start: UTC, a multiple of window_seconds since the epoch.
-    """
-
-    raw: RawCall
-    calls: int
-    window_start: datetime
-    window_seconds: float
-    process: str
-
-
-OnWindow = Callable[[list[WindowCount]], None]
-
-
 def run_monitored(
     command: Sequence[str],
+    run: Run,
     *,
     spool: Path,
     attributes: Mapping[str, Sequence[str]],
-    window_seconds: float,
     on_window: OnWindow,
     capture: str = "dispatch",
 ) -> int:
@@ -60,90 +41,64 @@ def run_monitored(
     and all processes that it starts count is handed to ``on_window`` at the end of every window
     and at the end of the command. If ``on_window`` raises, one line tells so, and the same counts
     are handed on again, with later ones, at the next end of a window. ``spool`` is a folder of
-    this run alone; it is removed once all in it has been handed on.
+    this run alone; it is removed once all in it has been handed on. If it cannot be made, one line
+    tells so and the command runs unwatched.
 
     attributes: operator name (``aten::convolution``) -> arguments besides tensors to keep.
-    Raises InputError when the command or the spool cannot be used; then nothing was started.
+    Raises InputError when the command cannot be started, or there is no such capture or window;
+    then nothing was started.
     """
     _check_command(command)
-    delivery = _Delivery(spool.absolute(), window_seconds, on_window)
-    _prepare_spool(spool, attributes, capture)
+    if not run.window_seconds > 0:
+        raise InputError(f"a window of {run.window_seconds} seconds: it has to be longer than 0")
+    if capture not in CAPTURES:
+        raise InputError(f"no capture named {capture!r}; there are {', '.join(sorted(CAPTURES))}")
+    agent = {
+        "capture": capture,
+        "capacity": CAPACITY,
+        "attributes": {name: list(names) for name, names in attributes.items()},
+    }
+    spool = spool.absolute()
     forwarder = SignalForwarder()
-    with forwarder.forwarding():
-        try:
-            child = _start(command, _environment(spool.absolute()))
-        except InputError:
-            shutil.rmtree(spool, ignore_errors=True)
-            raise
+    with forwarder.forwarding(), _begun(spool, run, agent) as watched:
+        delivery = Delivery(spool, run.window_seconds, on_window)
+        child = _start(command, _environment(spool) if watched else None)
         forwarder.to(child)
         ended = _when_ended(child)
-        while not ended.wait(delivery.seconds_left()):
-            delivery.hand_on()
-        if delivery.hand_on():
-            shutil.rmtree(spool, ignore_errors=True)
-        else:
-            notice(f"{spool}: holds what could not be handed on; `recover` reads it")
+        while not ended.wait(delivery.seconds_left() if watched else None):
+            delivery.end_window()
+        if watched:
+            _end(spool, delivery)
     return child.returncode
 
 
-def recover(spool: Path, *, window_seconds: float, on_window: OnWindow) -> None:
-    """Hand on what is left in the spool of a run whose launcher was killed, and remove it.
-
-    The counts go into the window in which they were last written. Raises InputError when there
-    is no such spool, and whatever ``on_window`` raises; the spool is kept then.
-    """
-    if not (spool / CONFIGURATION).is_file():
-        raise InputError(f"{spool}: is not a spool of `aimatrix monitor`; name the folder of a run")
-    delivery = _Delivery(spool, window_seconds, on_window)
-    written = max(file.stat().st_mtime for file in spool.iterdir())
-    delivery.window_start = _aligned(written, window_seconds)
-    delivery.deliver()
-    shutil.rmtree(spool)
-
-
-class _Delivery:
-    """Hands on the counts of windows that have ended."""
-
-    def __init__(self, spool: Path, window_seconds: float, on_window: OnWindow) -> None:
-        if not window_seconds > 0:
-            raise InputError(f"a window of {window_seconds} seconds: it has to be longer than 0")
-        self._reader = SpoolReader(spool)
-        self._window_seconds = window_seconds
-        self._on_window = on_window
-        self.window_start = _aligned(time.time(), window_seconds)
-
-    def seconds_left(self) -> float:
-        """Seconds to the end of the window."""
-        return max(self.window_start + self._window_seconds - time.time(), 0.0)
-
-    def hand_on(self) -> bool:
-        """Hand on what the window counted, and begin the next; whether that went well."""
+@contextmanager
+def _begun(spool: Path, run: Run, agent: dict[str, Any]) -> Iterator[bool]:
+    """The folder of a run that goes on while inside; False when it could not be made."""
+    try:
+        lock = run_folder.begin(spool, run, agent)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        notice(f"{spool}: cannot be made as a spool: {reason}; the command runs unwatched")
+        yield False
+        return
+    with lock:
         try:
-            self.deliver()
-        except Exception as error:
-            notice(f"what was counted could not be handed on, and is kept: {error}")
-            return False
-        finally:
-            self.window_start = _aligned(time.time(), self._window_seconds)
-        return True
-
-    def deliver(self) -> None:
-        """Hand on all that is in the spool; what ``on_window`` raises is passed on."""
-        start = datetime.fromtimestamp(self.window_start, UTC)
-        counts = [
-            WindowCount(delta.raw, delta.calls, start, self._window_seconds, delta.process)
-            for delta in self._reader.read()
-        ]
-        overflow = sum(count.calls for count in counts if count.raw.name == OVERFLOW["name"])
-        if overflow:
-            notice(f"{overflow} calls were counted without their shapes, which were too many")
-        if counts:
-            self._on_window(counts)
-        self._reader.delivered()
+            yield True
+        except InputError:  # the command could not be started
+            run_folder.remove(spool)
+            raise
 
 
-def _aligned(seconds: float, window_seconds: float) -> float:
-    return seconds // window_seconds * window_seconds
+def _end(spool: Path, delivery: Delivery) -> None:
+    delivery.end_run()
+    if delivery.failure:
+        notice(
+            f"{spool}: holds what could not be handed on ({delivery.failure}); the next"
+            " `aimatrix monitor` on this store brings it in"
+        )
+    else:
+        run_folder.remove(spool)
 
 
 def _check_command(command: Sequence[str]) -> None:
@@ -156,21 +111,6 @@ def _check_command(command: Sequence[str]) -> None:
     raise InputError(f"{command[0]}: command not found")
 
 
-def _prepare_spool(spool: Path, attributes: Mapping[str, Sequence[str]], capture: str) -> None:
-    if capture not in CAPTURES:
-        raise InputError(f"no capture named {capture!r}; there are {', '.join(sorted(CAPTURES))}")
-    configuration = {
-        "capture": capture,
-        "capacity": CAPACITY,
-        "attributes": {name: list(names) for name, names in attributes.items()},
-    }
-    try:
-        spool.mkdir(parents=True)
-        (spool / CONFIGURATION).write_text(json.dumps(configuration), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{spool}: cannot be made as a spool: {error.strerror}") from error
-
-
 def _environment(spool: Path) -> dict[str, str]:
     path = os.environ.get("PYTHONPATH")
     return {
@@ -180,7 +120,7 @@ def _environment(spool: Path) -> dict[str, str]:
     }
 
 
-def _start(command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], environment: dict[str, str] | None) -> subprocess.Popen[bytes]:
     sys.stdout.flush()
     try:
         # files that our caller opened for the command are to reach it; ours are not inheritable

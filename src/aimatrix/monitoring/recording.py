@@ -7,15 +7,12 @@ from collections.abc import Callable, Iterable
 from aimatrix.dialects.raw import RawCall
 from aimatrix.model.calls import OpCall
 from aimatrix.model.workload import WorkloadRecord
-from aimatrix.monitoring.launcher import WindowCount
+from aimatrix.monitoring.delivery import WindowCount
+from aimatrix.monitoring.run_folder import Run
 
 
 def to_records(
-    counts: Iterable[WindowCount],
-    translate: Callable[[RawCall], OpCall],
-    *,
-    app: str,
-    host: str,
+    counts: Iterable[WindowCount], translate: Callable[[RawCall], OpCall], run: Run
 ) -> list[WorkloadRecord]:
     """One record per signature, name and window; equal ones of several processes are added up."""
     calls: dict[tuple[object, ...], int] = {}
@@ -29,8 +26,8 @@ def to_records(
         WorkloadRecord(
             call=call,
             name=count.raw.name,
-            app=app,
-            host=host,
+            app=run.app,
+            host=run.host,
             window_start=count.window_start,
             window_seconds=count.window_seconds,
             calls=calls[key],

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aimatrix.dialects.raw import RawCall, from_json
 from aimatrix.errors import InputError
-from aimatrix.monitoring.agent.spool import COUNTS, DESCRIPTIONS, HEADER, MAGIC, VERSION
+from aimatrix.monitoring.agent.spool import (
+    COUNTS,
+    DESCRIPTIONS,
+    HEADER,
+    MAGIC,
+    VERSION,
+    pid_namespace,
+)
 
 DELIVERED = ".delivered"
 
@@ -21,27 +29,31 @@ UNDESCRIBED = RawCall("aimatrix::undescribed")
 class Delta:
     """Calls of one signature that one process has made and that were not handed on before."""
 
-    process: str
     raw: RawCall
     calls: int
 
 
 @dataclass(slots=True)
 class _Process:
-    """What is known of one process's pair of files."""
+    """What is known of one process's files. ``ended``: at the last read it was gone already."""
 
     stem: Path
     delivered: list[int]
     calls: dict[int, RawCall] = field(default_factory=dict)
     read_to: int = 0
     pending: list[int] = field(default_factory=list)
+    ended: bool = False
+
+    def path(self, suffix: str) -> Path:
+        return self.stem.with_name(self.stem.name + suffix)
 
 
 class SpoolReader:
     """Everything counted in a spool folder and not yet handed on.
 
     `read` gives it, and gives it again, grown, until `delivered` confirms it. What is confirmed
-    is kept beside the counts, so that another reader goes on where this one ended.
+    is kept beside the counts, so that another reader goes on where this one ended; the files of
+    processes that have ended are removed then.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -60,50 +72,86 @@ class SpoolReader:
             if process is None:
                 stem = path.with_name(name)
                 process = self._processes[name] = _Process(stem, _load_delivered(stem))
-            deltas += _read_process(name, process)
+            deltas += _read_process(process)
         return deltas
 
     def delivered(self) -> None:
         """Confirm that all of the last `read` is in safe hands."""
-        for process in self._processes.values():
-            if process.pending != process.delivered:
-                process.delivered = process.pending
-                _save_delivered(process)
+        for name, process in list(self._processes.items()):
+            changed = process.pending != process.delivered
+            process.delivered = process.pending
+            # a full disk is no reason to hand on again what is safe: this reader knows better
+            with suppress(OSError):
+                if process.ended:
+                    _remove(process)
+                    del self._processes[name]
+                elif changed:
+                    _save_delivered(process)
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether all processes of the last `read` have ended and been confirmed."""
+        return not self._processes
 
 
-def _read_process(name: str, process: _Process) -> list[Delta]:
-    counts = _read_counts(process.stem)
+def _read_process(process: _Process) -> list[Delta]:
+    content = process.path(COUNTS).read_bytes()
+    header = _header(process, content)
+    if header is None:
+        process.pending = process.delivered
+        return []
+    # before the counts are looked at: what has ended counts no more
+    process.ended = _has_ended(*header)
+    if process.ended:
+        content = process.path(COUNTS).read_bytes()
+    counts = _counts(content)
     # after the counts: a slot that counts has been described before
     _read_descriptions(process)
     known = process.delivered + [0] * (len(counts) - len(process.delivered))
     deltas = []
-    pending = list(known)
     for slot, count in enumerate(counts):
         if count > known[slot]:
             raw = process.calls.get(slot, UNDESCRIBED)
-            deltas.append(Delta(name, raw, count - known[slot]))
-            pending[slot] = count
-    process.pending = _trimmed(pending)
+            deltas.append(Delta(raw, count - known[slot]))
+    process.pending = counts
     return deltas
 
 
-def _read_counts(stem: Path) -> memoryview:
-    path = stem.with_name(stem.name + COUNTS)
-    content = path.read_bytes()
+def _header(process: _Process, content: bytes) -> tuple[int, int] | None:
+    """Process id and its namespace; None for a process that has only just begun its file."""
     if len(content) < HEADER.size or not content[:8].strip(b"\0"):
-        return memoryview(b"").cast("Q")  # a process that has only just begun to make it
-    magic, version, _pid, _start, capacity = HEADER.unpack_from(content)
+        return None
+    magic, version, pid, _start, _capacity, namespace = HEADER.unpack_from(content)
     if magic != MAGIC or version != VERSION:
         raise InputError(
-            f"{path}: is not a spool of version {VERSION}; read it with the aimatrix that wrote it"
+            f"{process.path(COUNTS)}: is not a spool of version {VERSION}; read it with the"
+            " aimatrix that wrote it"
         )
-    return memoryview(content)[HEADER.size : HEADER.size + 8 * capacity].cast("Q")
+    return pid, namespace
+
+
+def _has_ended(pid: int, namespace: int) -> bool:
+    """Whether there is no such process; of one in another container that is not known."""
+    if namespace != pid_namespace():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False  # it is there, and another user's
+    return False
+
+
+def _counts(content: bytes) -> list[int]:
+    """The counts up to the last slot that has any: few of a table's slots are ever used."""
+    table = content[HEADER.size :].rstrip(b"\0")
+    return memoryview(table + bytes(-len(table) % 8)).cast("Q").tolist()
 
 
 def _read_descriptions(process: _Process) -> None:
-    path = process.stem.with_name(process.stem.name + DESCRIPTIONS)
     try:
-        with path.open("rb") as file:
+        with process.path(DESCRIPTIONS).open("rb") as file:
             file.seek(process.read_to)
             content = file.read()
     except FileNotFoundError:
@@ -118,11 +166,10 @@ def _read_descriptions(process: _Process) -> None:
             continue  # its slot is counted as UNDESCRIBED
 
 
-def _trimmed(counts: list[int]) -> list[int]:
-    used = len(counts)
-    while used and counts[used - 1] == 0:
-        used -= 1
-    return counts[:used]
+def _remove(process: _Process) -> None:
+    # the counts first: without them the rest says nothing
+    for suffix in (COUNTS, DESCRIPTIONS, DELIVERED):
+        process.path(suffix).unlink(missing_ok=True)
 
 
 def _load_delivered(stem: Path) -> list[int]:
@@ -134,7 +181,7 @@ def _load_delivered(stem: Path) -> list[int]:
 
 
 def _save_delivered(process: _Process) -> None:
-    path = process.stem.with_name(process.stem.name + DELIVERED)
+    path = process.path(DELIVERED)
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(process.delivered))
     os.replace(temporary, path)

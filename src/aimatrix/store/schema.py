@@ -50,7 +50,7 @@ SCHEMA = pa.schema(
 # what a sum of many rows still holds exactly, in every reader of Parquet
 _LARGEST = 2**53
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-_LONGEST_WINDOW = 366 * 86400.0
+_SHORTEST_WINDOW, _LONGEST_WINDOW = 1e-3, 366 * 86400.0
 
 
 def version_of(metadata: dict[bytes, bytes] | None) -> int | None:
@@ -92,6 +92,15 @@ def to_table(records: Sequence[WorkloadRecord]) -> pa.Table:
     return table
 
 
+def check_window(seconds: float) -> None:
+    """Raise InputError unless the log has room for windows of this length."""
+    if not _SHORTEST_WINDOW <= seconds <= _LONGEST_WINDOW:
+        raise InputError(
+            f"a window of {seconds:g} seconds: it has to be at least {_SHORTEST_WINDOW:g} seconds"
+            f" and at most {_LONGEST_WINDOW / 86400:g} days long"
+        )
+
+
 def check(table: pa.Table, origin: str) -> None:
     """Raise InputError, naming ``origin`` and the column, unless all values can be used."""
     for field in SCHEMA:
@@ -100,7 +109,7 @@ def check(table: pa.Table, origin: str) -> None:
     _check_range(table, origin, "calls", 1, _LARGEST)
     _check_range(table, origin, "time_ns", 0, _LARGEST)
     _check_range(table, origin, "warps", 1, _LARGEST)
-    _check_range(table, origin, "window_seconds", 1e-3, _LONGEST_WINDOW)
+    _check_range(table, origin, "window_seconds", _SHORTEST_WINDOW, _LONGEST_WINDOW)
     _check_range(table, origin, "window_start", _EARLIEST, _LATEST)
     for phase in pc.unique(table["phase"]).to_pylist():
         if phase not in PHASES:

@@ -56,7 +56,7 @@ class WorkloadStore:
             raise InputError(f"{self.root}: cannot be written: {reason}") from error
         return written[-1][1] if written else None
 
-    def read(
+    def totals(
         self,
         since: datetime | None = None,
         until: datetime | None = None,
@@ -64,22 +64,12 @@ class WorkloadStore:
     ) -> list[WorkloadRecord]:
         """All records whose window starts in ``since <= start < until``, of apps like ``app``.
 
+        Those that differ only in their window are added up; each one's window spans those it
+        stands for. A log has millions of rows and few signatures: rows are added up before any
+        becomes an object. Ordered, so that the same log gives the same list.
+
         app: a glob (``resnet*``). Raises InputError when the store is missing, empty, damaged or
         newer than this release, and when nothing is selected.
-        """
-        return schema.to_records(pa.concat_tables(list(self._select(since, until, app))))
-
-    def totals(
-        self,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        app: str | None = None,
-    ) -> list[WorkloadRecord]:
-        """The same selection as `read`, with records that differ only in their window added up.
-
-        A log has millions of rows and few signatures: rows are added up before any becomes an
-        object. Each record's window spans those it stands for. Ordered, so that the same log
-        gives the same list. Raises what `read` raises.
         """
         return schema.to_records(schema.reduce(self._select(since, until, app)))
 

@@ -19,7 +19,8 @@ from .capture import NO_WORK, Description
 
 VERSION = 1
 MAGIC = b"AIMXSPL1"
-HEADER = struct.Struct("<8sIIQQ32x")  # magic, version, pid, start (ns since the epoch), capacity
+#: magic, version, process id, start (ns since the epoch), capacity, namespace of the process id
+HEADER = struct.Struct("<8sIIQQQ24x")
 DESCRIPTIONS = ".calls.jsonl"
 COUNTS = ".counts"
 
@@ -81,7 +82,7 @@ class _SpoolFiles:
     def __init__(self, folder: str, capacity: int) -> None:
         start = time.time_ns()
         stem = os.path.join(folder, f"{os.getpid()}-{start}")
-        header = HEADER.pack(MAGIC, VERSION, os.getpid(), start, capacity)
+        header = HEADER.pack(MAGIC, VERSION, os.getpid(), start, capacity, pid_namespace())
         size = HEADER.size + 8 * capacity
         table = os.open(stem + COUNTS, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -118,6 +119,14 @@ class _SpoolFiles:
                 raise OSError("the disk is full")
         finally:
             os.close(file)
+
+
+def pid_namespace() -> int:
+    """Which numbering of processes this one's id belongs to; 0 where there is only one."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
 
 
 def _reserve(file: int, size: int) -> None:

@@ -1,0 +1,95 @@
+"""Hands on what a run has counted, window by window, and tells of failures once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aimatrix.dialects.raw import RawCall
+from aimatrix.monitoring.agent.notice import notice
+from aimatrix.monitoring.agent.spool import OVERFLOW
+from aimatrix.monitoring.spool_reader import SpoolReader
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCount:
+    """How often a process made a call in a time window.
+
+    window_start: UTC, a multiple of window_seconds since the epoch.
+    """
+
+    raw: RawCall
+    calls: int
+    window_start: datetime
+    window_seconds: float
+
+
+OnWindow = Callable[[list[WindowCount]], None]
+
+
+class Delivery:
+    """Hands on the counts of one spool, those of a window as soon as it has ended.
+
+    ``failure``: why the last attempt failed; empty when it went well.
+    """
+
+    def __init__(self, spool: Path, window_seconds: float, on_window: OnWindow) -> None:
+        self._reader = SpoolReader(spool)
+        self._window_seconds = window_seconds
+        self._on_window = on_window
+        self._window_start = self._aligned(time.time())
+        self.failure = ""
+
+    def seconds_left(self) -> float:
+        """Seconds to the end of the window."""
+        return max(self._window_start + self._window_seconds - time.time(), 0.0)
+
+    def end_window(self) -> None:
+        """Hand on what the window counted, and begin the next; a failure is told once."""
+        before = self.failure
+        self.end_run()
+        if self.failure not in ("", before):
+            notice(f"what was counted could not be handed on, and is kept: {self.failure}")
+        self._window_start = self._aligned(time.time())
+
+    def end_run(self) -> None:
+        """Hand on what the last window counted; a failure is for the caller to tell."""
+        try:
+            self._deliver()
+        except Exception as error:
+            self.failure = str(error) or repr(error)
+        else:
+            self.failure = ""
+
+    def deliver_late(self, written: float) -> int:
+        """Hand on all that is left, in the window of the time ``written``; how many calls.
+
+        What ``on_window`` raises is passed on.
+        """
+        self._window_start = self._aligned(written)
+        return self._deliver()
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether no process is left that may count on."""
+        return self._reader.all_ended
+
+    def _deliver(self) -> int:
+        start = datetime.fromtimestamp(self._window_start, UTC)
+        counts = [
+            WindowCount(delta.raw, delta.calls, start, self._window_seconds)
+            for delta in self._reader.read()
+        ]
+        if counts:
+            self._on_window(counts)
+        self._reader.delivered()
+        overflow = sum(count.calls for count in counts if count.raw.name == OVERFLOW["name"])
+        if overflow:
+            notice(f"{overflow} calls were counted without their shapes, which were too many")
+        return sum(count.calls for count in counts)
+
+    def _aligned(self, seconds: float) -> float:
+        return seconds // self._window_seconds * self._window_seconds
