@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from aimatrix.cli.options import print_table
 from aimatrix.model.artefact import Sides, expand
-from aimatrix.model.benchmark import Benchmark
+from aimatrix.model.benchmark import MATCHED, Benchmark
 from aimatrix.model.profile import Filter, Group, Profile
 from aimatrix.model.result import FidelityRow, PlatformFidelity, RunResult, Validation
 from aimatrix.reporting.formats import visible
-from aimatrix.synthesis.stage import MATCHED
 
 if TYPE_CHECKING:
     from aimatrix.api import Comparison
@@ -81,7 +80,7 @@ def print_benchmark(benchmark: Benchmark, seconds: float) -> None:
         f" {seconds:.2f} s; warps are {benchmark.synthesis.warps_kind}"
     )
     print_table(title, columns, rows)
-    missed = [stage for stage in benchmark.stages if stage.fitness_error > MATCHED]
+    missed = [stage for stage in benchmark.stages if not stage.matched]
     for stage in missed:
         print(f"inputs of {stage.center}: no widths were found that match to {MATCHED:.2%}")
     added = benchmark.added

@@ -9,8 +9,6 @@ from aimatrix.model.benchmark import Layer, Stage
 from aimatrix.synthesis.problem import TERMS, layer_call
 from aimatrix.synthesis.template import StageTemplate
 
-#: a fitness error of 0.01 %: a stage this near to its target has met it
-MATCHED = 1e-4
 #: a fitness error of 0.1 %: a stage this far from its target gets another multiplicity
 MISSED = 1e-3
 

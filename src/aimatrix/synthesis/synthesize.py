@@ -11,7 +11,7 @@ from aimatrix.model.benchmark import Benchmark, Stage, Synthesis
 from aimatrix.model.profile import Profile
 from aimatrix.synthesis.problem import TERMS, make_problem
 from aimatrix.synthesis.search import search_widths
-from aimatrix.synthesis.stage import MATCHED, MISSED, build_stage, corrected
+from aimatrix.synthesis.stage import MISSED, build_stage, corrected
 from aimatrix.synthesis.template import StageTemplate, stage_choices
 
 
@@ -68,7 +68,7 @@ def synthesize_stage(templates: Sequence[StageTemplate], *, search: str, seed: i
         stage = build_stage(template, found.genes)
         if best is None or stage.fitness_error < best.fitness_error:
             best = stage
-        if stage.fitness_error <= MATCHED:
+        if stage.matched:
             break
     if best is None:
         raise InputError("a stage needs at least one template")
