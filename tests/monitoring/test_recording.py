@@ -56,3 +56,12 @@ def test_what_the_code_raises_is_passed_on_and_recording_ends() -> None:
     with pytest.raises(ZeroDivisionError):
         record_calls(lambda: 1 / 0, {})
     assert torch.utils._python_dispatch._get_current_dispatch_mode() is None
+
+
+def test_recording_leaves_torch_as_it_was() -> None:
+    torch = pytest.importorskip("torch")
+    places = vars(torch._C), vars(torch._C.ScriptModule)
+    before = [{key: value for key, value in place.items() if "trac" in key} for place in places]
+    record_calls(lambda: torch.relu(torch.ones(2)), {})
+    after = [{key: value for key, value in place.items() if "trac" in key} for place in places]
+    assert after == before
