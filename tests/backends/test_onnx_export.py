@@ -64,8 +64,11 @@ def test_file_is_small_and_the_same_every_time(
             warps=1,
         )
     ] * 20
-    stage = small_benchmark.stages[3].model_copy(update={"in_channels": 512, "layers": tuple(wide)})
-    benchmark = build_benchmark(stage, stage, stage)
+    changes = {"in_channels": 512, "layers": tuple(wide)}
+    stages = [
+        small_benchmark.stages[3].model_copy(update={"name": name, **changes}) for name in "abc"
+    ]
+    benchmark = build_benchmark(*stages)
     content = export(benchmark)
     assert len(content) < 200_000
     assert content == export(benchmark)

@@ -10,6 +10,9 @@ import pytest
 from cli_runs import aimatrix
 
 import aimatrix as package
+from aimatrix.cli.tables import print_profile
+from aimatrix.model.profile import OtherWork, Profile, UnknownOperator
+from aimatrix.store import documents
 
 VERBS = ("monitor", "analyze", "synthesize", "run", "validate", "compare", "report", "demo")
 
@@ -157,12 +160,18 @@ def test_report(finished: Path, tmp_path: Path) -> None:
     assert (tmp_path / "page.html").stat().st_size > 1000
 
 
-def test_names_from_files_are_printed_as_they_are(workplace: Path) -> None:
-    path = workplace / "benchmark" / "benchmark.json"
-    document = json.loads(path.read_text())
-    document["stages"][0]["name"] = "[/red] :smile: [bold]x"
-    path.write_text(json.dumps(document))
-    words = ["benchmark", "--backend", "null", "--time-limit", "1s"]
-    ended = aimatrix("run", *words, folder=workplace)
-    assert ended.code == 0
-    assert "[/red] :smile: [bold]x" in ended.out
+def test_names_from_files_are_printed_as_they_are_and_obeyed_by_no_terminal(
+    capsys: pytest.CaptureFixture[str], finished: Path
+) -> None:
+    profile = documents.load(Profile, finished / "profile.json")
+    name = "[/red] :smile: [bold]x\x1b[31m"
+    hostile = profile.model_copy(
+        update={
+            "unknown": (UnknownOperator(name=name, calls=1, bytes=0),),
+            "other": (OtherWork(family=name, kinds=(name,), calls=1, macs=None, bytes=0),),
+        }
+    )
+    print_profile(hostile)
+    printed = capsys.readouterr().out
+    assert printed.count("[/red] :smile: [bold]x\ufffd[31m") == 3
+    assert "\x1b" not in printed

@@ -58,7 +58,7 @@ def timing(seconds: float, spread: float = 0.02) -> Timing:
 def make_profile(named: Callable[[str], str] = plain) -> Profile:
     groups = tuple(
         Group(
-            name=named(f"conv2d-{center}"),
+            name=f"conv2d-{center}",
             center=center,
             input_size=(center, center),
             batch=1,
@@ -124,7 +124,7 @@ def make_benchmark(profile: Profile, named: Callable[[str], str] = plain) -> Ben
         strided = wide.model_copy(update={"role": "branch", "stride": (2, 2), "out_channels": 31})
         stages.append(
             Stage(
-                name=named(f"stage{len(stages) + 1}"),
+                name=f"stage{len(stages) + 1}",
                 center=group.center,
                 input_size=group.input_size,
                 in_channels=64,

@@ -295,3 +295,22 @@ class TestFolders:
         (tmp_path / "torn.json").write_bytes((tmp_path / "good.json").read_bytes()[:-40])
         with pytest.raises(InputError, match=r"torn.json: is not JSON"):
             documents.files(tmp_path, [Profile])
+
+
+class TestNames:
+    @pytest.mark.parametrize("name", ["x|\n\n<script>", "", "../up", "a\x1b[31m", "x" * 65])
+    def test_a_group_with_a_name_that_is_not_ours(
+        self, profile: Profile, tmp_path: Path, name: str
+    ) -> None:
+        document = json.loads(profile.model_dump_json())
+        document["groups"][0]["name"] = name
+        (tmp_path / "profile.json").write_text(json.dumps(document))
+        with pytest.raises(InputError, match=r"profile.json: field groups\.0\.name"):
+            documents.load(Profile, tmp_path / "profile.json")
+
+    def test_two_groups_of_one_name(self, profile: Profile, tmp_path: Path) -> None:
+        document = json.loads(profile.model_dump_json())
+        document["groups"].append(document["groups"][0])
+        (tmp_path / "profile.json").write_text(json.dumps(document))
+        with pytest.raises(InputError, match=r"profile.json: field groups: .*same name"):
+            documents.load(Profile, tmp_path / "profile.json")

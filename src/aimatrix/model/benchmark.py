@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    model_validator,
+)
 
 from aimatrix.model.artefact import Artefact, Part
-from aimatrix.model.profile import LARGEST, Size, Total, WarpsKind
+from aimatrix.model.profile import LARGEST, Name, Size, Total, WarpsKind, distinct
 
 #: a fitness error of 0.01 %: a stage this near to its target has met it
 MATCHED = 1e-4
@@ -55,7 +62,7 @@ class Stage(Part):
     ``multiplicity * macs`` is to equal ``target_macs``. fitness_error: 0.01 means one percent.
     """
 
-    name: str
+    name: Name
     center: Size
     input_size: Pair
     in_channels: Size
@@ -135,6 +142,6 @@ class Benchmark(Artefact):
     batch: Size
     dtype: str
     applications: NonNegativeInt
-    stages: tuple[Stage, ...] = Field(min_length=1)
+    stages: Annotated[tuple[Stage, ...], AfterValidator(distinct)] = Field(min_length=1)
     added: AddedWork
     synthesis: Synthesis

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Protocol, TypeVar
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
@@ -19,11 +19,32 @@ def _two_sides(value: Sides, least: int) -> Sides:
     return value
 
 
+class Named(Protocol):
+    """Something with a name."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
+
+
+N = TypeVar("N", bound=Named)
+
+
+def distinct(items: tuple[N, ...]) -> tuple[N, ...]:
+    """The items themselves; ValueError when two of them have one name."""
+    names = [item.name for item in items]
+    if len(set(names)) < len(names):
+        raise ValueError("two of them have the same name")
+    return items
+
+
 #: the largest size and batch that a file may state: arithmetic on them stays inside 64 bits
 LARGEST = 2**31
 Size = Annotated[int, Field(ge=1, le=LARGEST)]
 #: sums over a log: a fleet's MACs of some weeks no longer fit into 64 bits
 Total = Annotated[int, Field(ge=1, lt=2**127)]
+#: of a group or stage: ours, and safe in Markdown, on a terminal and in a file's name
+Name = Annotated[str, Field(pattern=r"^\w[\w .-]{0,63}$")]
 Kernel = Annotated[Sides, AfterValidator(lambda value: _two_sides(value, 1))]
 Padding = Annotated[Sides, AfterValidator(lambda value: _two_sides(value, 0))]
 
@@ -49,7 +70,7 @@ class Group(Part):
     macs, bytes (read + written), parameters and warps are sums over the ``calls`` calls.
     """
 
-    name: str
+    name: Name
     family: Literal["convolution"] = "convolution"
     center: Size
     input_size: tuple[Size, Size]
@@ -106,7 +127,7 @@ class Profile(Artefact):
     calls: NonNegativeInt
     dtype: str
     split_groups: bool
-    groups: tuple[Group, ...]
+    groups: Annotated[tuple[Group, ...], AfterValidator(distinct)]
     other: tuple[OtherWork, ...]
     unknown: tuple[UnknownOperator, ...]
     coverage: Coverage
