@@ -6,6 +6,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 from aimatrix.backends import Backend, Pass
+from aimatrix.backends.allocator import keep_freed_memory
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.result import Platform, RunResult, StageTiming, Timing
 from aimatrix.store.documents import digest
@@ -33,6 +34,7 @@ def run_benchmark(
     share of the time that has gone, from 0 to 1. Raises UnsupportedError or MissingPackageError
     when the platform cannot run it.
     """
+    keep_freed_memory()
     prepared = backend.prepare(benchmark, platform)
     for _ in range(WARM_UP_PASSES):
         prepared.run()

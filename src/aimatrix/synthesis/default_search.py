@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from aimatrix.synthesis.problem import MAX_WIDTH, Population, Problem, Vector
 
 INDIVIDUALS = 256
-GENERATIONS = 20
+GENERATIONS = 24
 NEIGHBOURS = 512
 #: local steps without progress before another start is taken, and how many starts there are
-PATIENCE = 30
-STARTS = 3
-#: a match to a thousandth of a percent of what is possible is a match
-GOOD_ENOUGH = 1e-5
+PATIENCE = 40
+STARTS = 4
+#: a match to 0.005 % of what is possible is a match: round widths are worth more than digits
+GOOD_ENOUGH = 5e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,8 @@ class DefaultSearch:
         self._low = np.maximum(self._equal // region.reach // self._grid, 1) * self._grid
         highest = min(MAX_WIDTH, self._equal * region.reach)
         self._high = np.maximum(highest // self._grid * self._grid, self._low)
-        self._grid[0] = self._low[0] = 1
+        self._grid[0] = 1
+        self._low[0] = max(1, self._equal // (4 * region.reach))  # images have few channels
         self._high[0] = highest
         self._contrasts = min(region.reach.bit_length() - 2, 6)
         self._local: _Incumbent | None = None

@@ -59,7 +59,7 @@ def stage_choices(groups: Sequence[Group]) -> list[list[StageTemplate]]:
     The shortest has the counts of the filters divided by what all counts of all groups share: a
     log of a thousand inferences and a log of one give the same model, and multiplicity says how
     often it is done. Where so few layers leave no match, longer ones are there to be tried: less
-    divided, and at last with each layer twice, four times and so on. A group of more than
+    divided, and at last with each layer twice and four times. A group of more than
     `MAX_LAYERS` layers is scaled down to about so many. All stages run at one batch: that of the
     group with the most MACs.
     """
@@ -84,7 +84,7 @@ def _count_choices(group: Group, repeats: int) -> list[list[int]]:
     shares = [n for n in range(1, MAX_LAYERS // least + 1) if repeats % n == 0]
     choices = [[count * n // repeats for count in counts] for n in shares]
     longest = choices[-1]
-    more = [[count * copies for count in longest] for copies in (2, 4, 8, 16, 32)]
+    more = [[count * copies for count in longest] for copies in (2, 4)]
     return choices + [choice for choice in more if sum(choice) <= MAX_LAYERS]
 
 

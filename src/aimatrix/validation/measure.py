@@ -13,6 +13,7 @@ from typing import Any
 
 from aimatrix import backends
 from aimatrix.backends import Backend, Pass
+from aimatrix.backends.allocator import keep_freed_memory
 from aimatrix.errors import MissingPackageError, UnsupportedError
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.calls import OpCall
@@ -61,6 +62,7 @@ def measure_platform(
         backend.check(platform)
     except (UnsupportedError, MissingPackageError) as error:
         return empty(platform, str(error))
+    keep_freed_memory()
     prepared = _prepare(benchmark, suite, backend, platform, record)
     passes = [*prepared.whole.values(), *prepared.loose.values()]
     rounds = interleave(passes, time_limit) if passes else []
