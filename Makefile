@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 #
-# TORCH names your own torch: `make demo TORCH=torch==2.12.1`, `TORCH=./some.whl`, any pip
+# TORCH names your own torch: `make demo TORCH=torch==2.14.1`, `TORCH=./some.whl`, any pip
 # requirement; or `TORCH=system` for the one that your Python already has. Without it, the
 # version in constraints.txt is installed.
 
