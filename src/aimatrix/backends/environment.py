@@ -41,7 +41,7 @@ def computes_bfloat16() -> bool:
     """Whether the CPU has vector instructions that make bfloat16 worth measuring by default.
 
     oneDNN, which torch uses on x86, computes bfloat16 with AVX-512 at least; below it torch
-    falls back to scalar loops some thirty times slower than float32.
+    falls back to scalar loops, thirty to a hundred times slower than float32.
     """
     return "avx512bw" in _cpuinfo("flags").split()
 
