@@ -33,7 +33,7 @@ bench: $(DEMO)/profile.json
 tables: $(VENV)/demo.stamp
 	$(BIN)/python benchmarks/poster_tables.py
 
-# the demo's benchmark against the real models on every kind of CPU platform; some fifteen minutes
+# the demo's benchmark against the real models on every kind of CPU platform; some ten minutes
 validation: $(DEMO)/profile.json
 	$(BIN)/aimatrix validate $(DEMO)/benchmark --suite $(DEMO)/suite.toml \
 	  --platform torch::1 --platform torch::2 --platform onnxruntime::1 --platform onnxruntime::2 \
@@ -60,9 +60,9 @@ $(VENV)/torch.choice: FORCE | $(BIN)/python
 # holds the exact torch as a constraint: what is installed after it may not replace it
 $(VENV)/torch.txt: $(VENV)/torch.choice constraints.txt
 ifeq ($(TORCH),)
-	$(PIP) --constraint constraints.txt torch
+	$(PIP) --constraint constraints.txt torch numpy
 else ifneq ($(TORCH),system)
-	$(PIP) '$(TORCH)'
+	$(PIP) '$(TORCH)' numpy
 endif
 	@$(BIN)/python -c 'import torch; print("torch==" + torch.__version__)' > $@.tmp \
 	  || { echo "there is no torch; name one with TORCH= (after make clean, if it was system)" >&2; exit 2; }

@@ -10,8 +10,9 @@ import pytest
 from cli_runs import aimatrix
 
 import aimatrix as package
-from aimatrix.cli.tables import print_profile
+from aimatrix.cli.tables import print_profile, print_validation
 from aimatrix.model.profile import OtherWork, Profile, UnknownOperator
+from aimatrix.model.result import Platform, PlatformFidelity, Validation
 from aimatrix.store import documents
 
 VERBS = ("monitor", "analyze", "synthesize", "run", "validate", "compare", "report", "demo")
@@ -175,3 +176,20 @@ def test_names_from_files_are_printed_as_they_are_and_obeyed_by_no_terminal(
     printed = capsys.readouterr().out
     assert printed.count("[/red] :smile: [bold]x\ufffd[31m") == 3
     assert "\x1b" not in printed
+
+
+@pytest.mark.parametrize(("share", "told"), [(1.0, False), (None, False), (0.5, True)])
+def test_a_suite_of_another_amount_of_work_is_told(
+    capsys: pytest.CaptureFixture[str], share: float | None, told: bool
+) -> None:
+    platform = PlatformFidelity(
+        platform=Platform(backend="null"),
+        environment={},
+        groups=(),
+        convolutions=None,
+        whole=None,
+        applications=(),
+        suite_share=share,
+    )
+    print_validation(Validation.create(benchmark_digest="", platforms=(platform,)))
+    assert ("do 0.50 times the MACs" in capsys.readouterr().out) is told

@@ -15,6 +15,9 @@ from aimatrix.reporting.formats import visible
 if TYPE_CHECKING:
     from aimatrix.api import Comparison
 
+#: how far the work of a suite may be from what a benchmark stands for without a word
+ALIKE = 0.02
+
 
 def print_profile(profile: Profile) -> None:
     """The poster's table 1, and what falls outside of it."""
@@ -128,6 +131,12 @@ def _print_platform(platform: PlatformFidelity) -> None:
         rows = [_fidelity(name, row) for name, row in named]
         columns = ["", "real ms", "spread", "predicted ms", "spread", "error"]
         print_table(platform.platform.name, columns, rows)
+    share = platform.suite_share
+    if share is not None and abs(share - 1) > ALIKE:
+        print(
+            f"the suite's convolutions do {share:.2f} times the MACs that the benchmark stands for:"
+            " give each application as its weight how often the log has it"
+        )
     for left_out in platform.left_out:
         print(visible(f"left out on {platform.platform.name}: {left_out.name}: {left_out.reason}"))
     print()

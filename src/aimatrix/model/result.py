@@ -149,6 +149,8 @@ class PlatformFidelity(Part):
     """Fidelity on one platform: the convolutions alone per group and in total, and whole models.
 
     All rows are None (empty) when the platform could not run at all: ``left_out`` says why.
+    suite_share: MACs of the suite's convolutions, weighted, over those that the benchmark stands
+    for; far from 1, the suite's weights are not those of the log.
     """
 
     platform: Platform
@@ -158,6 +160,7 @@ class PlatformFidelity(Part):
     whole: FidelityRow | None
     applications: tuple[ApplicationTiming, ...]
     left_out: tuple[LeftOut, ...] = ()
+    suite_share: NonNegativeFloat | None = None
 
     @property
     def compared(self) -> bool:

@@ -11,7 +11,7 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-from aimatrix import backends
+from aimatrix import backends, ops
 from aimatrix.backends import Backend, Pass
 from aimatrix.backends.allocator import keep_freed_memory
 from aimatrix.errors import MissingPackageError, UnsupportedError
@@ -41,6 +41,7 @@ class _Prepared:
     whole: dict[str | None, Pass] = field(default_factory=dict)
     loose: dict[str | None, Pass] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
+    suite_macs: float = 0.0
 
 
 def measure_platform(
@@ -70,6 +71,7 @@ def measure_platform(
     whole = dict(zip(prepared.whole, columns, strict=False))
     loose = dict(zip(prepared.loose, columns[len(whole) :], strict=True))
     rows, left_out = _group_rows(benchmark, suite, loose)
+    target_macs = sum(stage.target_macs for stage in benchmark.stages)
     return PlatformFidelity(
         platform=platform,
         environment=backend.environment(platform),
@@ -78,6 +80,7 @@ def measure_platform(
         whole=_total_row("whole models", benchmark, suite, whole),
         applications=tuple(_timings(suite, whole)),
         left_out=(*prepared.left_out, *left_out),
+        suite_share=prepared.suite_macs / target_macs if None in loose else None,
     )
 
 
@@ -127,6 +130,8 @@ def _prepare_application(
         prepared.left_out.append(LeftOut(name=application.name, reason=reason))
     else:
         calls, stages = convolutions.of_application(recorded, benchmark)
+        macs = sum(ops.cost(call).macs or 0 for call in calls)
+        prepared.suite_macs += application.weight * macs
         try:
             loose = backend.prepare_convolutions(calls, stages, platform)
             prepared.loose[application.name] = loose
