@@ -107,7 +107,7 @@ def test_a_table_of_another_version_is_named(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[8] = 99
     path.write_bytes(content)
-    with pytest.raises(InputError, match="is not a spool of version 1"):
+    with pytest.raises(InputError, match="is not a spool of version 2"):
         SpoolReader(tmp_path).read()
 
 

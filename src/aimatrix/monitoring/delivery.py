@@ -18,13 +18,17 @@ from aimatrix.monitoring.spool_reader import SpoolReader
 class WindowCount:
     """How often a process made a call in a time window.
 
-    window_start: UTC, a multiple of window_seconds since the epoch.
+    window_start: UTC, a multiple of window_seconds since the epoch. estimated_calls: how many of
+    ``calls`` are an estimate from sampling. time_ns: what all of them took on the host, None where
+    it was not measured.
     """
 
     raw: RawCall
     calls: int
     window_start: datetime
     window_seconds: float
+    estimated_calls: int = 0
+    time_ns: int | None = None
 
 
 OnWindow = Callable[[list[WindowCount]], None]
@@ -80,7 +84,14 @@ class Delivery:
     def _deliver(self) -> int:
         start = datetime.fromtimestamp(self._window_start, UTC)
         counts = [
-            WindowCount(delta.raw, delta.calls, start, self._window_seconds)
+            WindowCount(
+                delta.raw,
+                delta.calls,
+                start,
+                self._window_seconds,
+                delta.estimated_calls,
+                delta.time_ns,
+            )
             for delta in self._reader.read()
         ]
         if counts:

@@ -15,6 +15,8 @@ from aimatrix.monitoring.agent.spool import (
     DESCRIPTIONS,
     HEADER,
     MAGIC,
+    SAMPLED_UNIT,
+    SLOT,
     VERSION,
     pid_namespace,
 )
@@ -27,10 +29,21 @@ UNDESCRIBED = RawCall("aimatrix::undescribed")
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """Calls of one signature that one process has made and that were not handed on before."""
+    """Calls of one signature that one process has made and that were not handed on before.
+
+    estimated_calls: how many of ``calls`` are an estimate from sampling. time_ns: what all of
+    them took on the host, None where it was not measured.
+    """
 
     raw: RawCall
     calls: int
+    estimated_calls: int = 0
+    time_ns: int | None = None
+
+
+#: what a slot has counted: calls, calls from sampling in parts of SAMPLED_UNIT, nanoseconds
+Slot = tuple[int, int, int]
+_EMPTY: Slot = (0, 0, 0)
 
 
 @dataclass(slots=True)
@@ -38,10 +51,10 @@ class _Process:
     """What is known of one process's files. ``ended``: at the last read it was gone already."""
 
     stem: Path
-    delivered: list[int]
+    delivered: list[Slot]
     calls: dict[int, RawCall] = field(default_factory=dict)
     read_to: int = 0
-    pending: list[int] = field(default_factory=list)
+    pending: list[Slot] = field(default_factory=list)
     ended: bool = False
 
     def path(self, suffix: str) -> Path:
@@ -107,14 +120,20 @@ def _read_process(process: _Process) -> list[Delta]:
     counts = _counts(content)
     # after the counts: a slot that counts has been described before
     _read_descriptions(process)
-    known = process.delivered + [0] * (len(counts) - len(process.delivered))
+    known = process.delivered + [_EMPTY] * (len(counts) - len(process.delivered))
     deltas = []
-    for slot, count in enumerate(counts):
-        if count > known[slot]:
-            raw = process.calls.get(slot, UNDESCRIBED)
-            deltas.append(Delta(raw, count - known[slot]))
+    for number, (slot, before) in enumerate(zip(counts, known, strict=False)):
+        if slot != before:
+            deltas.append(_delta(process.calls.get(number, UNDESCRIBED), slot, before))
     process.pending = counts
-    return deltas
+    return [delta for delta in deltas if delta.calls]
+
+
+def _delta(raw: RawCall, slot: Slot, before: Slot) -> Delta:
+    # whole calls of a running total: what is rounded off now comes with the next delta
+    estimated = slot[1] // SAMPLED_UNIT - before[1] // SAMPLED_UNIT
+    time_ns = slot[2] - before[2]
+    return Delta(raw, slot[0] - before[0] + estimated, estimated, time_ns or None)
 
 
 def _header(process: _Process, content: bytes) -> tuple[int, int] | None:
@@ -143,10 +162,10 @@ def _has_ended(pid: int, namespace: int) -> bool:
     return False
 
 
-def _counts(content: bytes) -> list[int]:
-    """The counts up to the last slot that has any: few of a table's slots are ever used."""
+def _counts(content: bytes) -> list[Slot]:
+    """The slots up to the last one that counts: few of a table's are ever used."""
     table = content[HEADER.size :].rstrip(b"\0")
-    return memoryview(table + bytes(-len(table) % 8)).cast("Q").tolist()
+    return list(SLOT.iter_unpack(table + bytes(-len(table) % SLOT.size)))
 
 
 def _read_descriptions(process: _Process) -> None:
@@ -172,12 +191,12 @@ def _remove(process: _Process) -> None:
         process.path(suffix).unlink(missing_ok=True)
 
 
-def _load_delivered(stem: Path) -> list[int]:
+def _load_delivered(stem: Path) -> list[Slot]:
     try:
-        counts: list[int] = json.loads(stem.with_name(stem.name + DELIVERED).read_text())
+        slots = json.loads(stem.with_name(stem.name + DELIVERED).read_text())
     except FileNotFoundError:
         return []
-    return counts
+    return [(calls, sampled, time_ns) for calls, sampled, time_ns in slots]
 
 
 def _save_delivered(process: _Process) -> None:

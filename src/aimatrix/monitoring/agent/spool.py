@@ -17,12 +17,17 @@ from collections.abc import Callable, Hashable
 
 from .capture import NO_WORK, Description
 
-VERSION = 1
-MAGIC = b"AIMXSPL1"
+VERSION = 2
+MAGIC = b"AIMXSPOL"
 #: magic, version, process id, start (ns since the epoch), capacity, namespace of the process id
 HEADER = struct.Struct("<8sIIQQQ24x")
 DESCRIPTIONS = ".calls.jsonl"
 COUNTS = ".counts"
+
+#: a slot: calls; calls that sampling stands for, in parts of SAMPLED_UNIT; their time in ns
+SLOT = struct.Struct("<QQQ")
+SAMPLED_UNIT = 256
+_WORDS = SLOT.size // 8
 
 #: slot 0: calls of signatures beyond the capacity
 OVERFLOW: Description = {
@@ -65,7 +70,7 @@ class SpoolTally:
 
     def add(self, slot: int) -> None:
         """Count one call in ``slot``."""
-        self._counts[slot] += 1
+        self._counts[slot * _WORDS] += 1
 
     def _open_files(self) -> _SpoolFiles:
         with self._opening:
@@ -83,7 +88,7 @@ class _SpoolFiles:
         start = time.time_ns()
         stem = os.path.join(folder, f"{os.getpid()}-{start}")
         header = HEADER.pack(MAGIC, VERSION, os.getpid(), start, capacity, pid_namespace())
-        size = HEADER.size + 8 * capacity
+        size = HEADER.size + SLOT.size * capacity
         table = os.open(stem + COUNTS, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             _reserve(table, size)
