@@ -114,6 +114,12 @@ def test_coverage_by_calls_macs_and_bytes() -> None:
     assert coverage.macs == macs / (macs + 400)
     assert coverage.bytes == inside.bytes / (inside.bytes + 2 * outside.bytes + 100)
     assert coverage.calls_without_macs == 1
+    assert coverage.estimated_calls == 0
+
+
+def test_estimates_are_counted() -> None:
+    records = [record(conv2d(56), 8, estimated_calls=3), record(LINEAR, 2, estimated_calls=1)]
+    assert build_profile(records).coverage.estimated_calls == 4
 
 
 def test_a_log_without_2d_convolutions_has_no_group() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -33,6 +34,18 @@ def test_equal_signatures_of_several_processes_become_one_record() -> None:
     assert {(record.app, record.host, record.window_seconds) for record in found} == {
         ("shop", "h", 60.0)
     }
+
+
+def test_estimates_and_times_of_several_processes_are_added_up() -> None:
+    parts = [
+        replace(count("a", 10), estimated_calls=4, time_ns=100),
+        replace(count("a", 5), time_ns=50),
+        replace(count("a", 2), estimated_calls=1),
+    ]
+    found = to_records(parts, translate, Run("shop", "h", 60.0))
+    # a time is that of all calls of its record: those that no one timed stay apart
+    rows = [(record.calls, record.estimated_calls, record.time_ns) for record in found]
+    assert rows == [(15, 4, 150), (2, 1, None)]
 
 
 def test_calls_are_recorded_in_their_order_and_only_while_running() -> None:

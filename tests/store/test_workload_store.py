@@ -57,7 +57,10 @@ calls = st.builds(
     device=words,
 )
 records = st.builds(
-    WorkloadRecord,
+    lambda calls, estimated, **more: WorkloadRecord(
+        calls=calls, estimated_calls=min(calls, estimated), **more
+    ),
+    estimated=st.just(0) | st.integers(0, 2**53),
     call=calls,
     name=words,
     app=words,
@@ -74,7 +77,9 @@ records = st.builds(
 def beside_the_window(item: WorkloadRecord) -> object:
     """What tells rows apart that are not added up."""
     timed = None if item.time_ns is None else 0
-    return replace(item, window_start=NOON, window_seconds=1.0, calls=1, time_ns=timed)
+    return replace(
+        item, window_start=NOON, window_seconds=1.0, calls=1, estimated_calls=0, time_ns=timed
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -132,7 +137,7 @@ def test_totals_add_up_what_differs_only_in_its_window(store: WorkloadStore) -> 
     later = NOON + timedelta(days=2)
     store.append([record(calls=3), record(calls=4, warps=10), record(app="bank", calls=5)])
     store.append([record(calls=30, window_start=later), record(calls=1, time_ns=7)])
-    store.append([record(calls=1, time_ns=8)])
+    store.append([record(calls=1, estimated_calls=1, time_ns=8)])
     totals = {(item.app, item.warps, item.time_ns): item for item in store.totals()}
     assert {key: item.calls for key, item in totals.items()} == {
         ("shop", None, None): 33,
@@ -140,6 +145,8 @@ def test_totals_add_up_what_differs_only_in_its_window(store: WorkloadStore) -> 
         ("shop", None, 15): 2,
         ("bank", None, None): 5,
     }
+    assert totals["shop", None, 15].estimated_calls == 1
+    assert totals["shop", None, None].estimated_calls == 0
     merged = totals["shop", None, None]
     assert merged.window_start == NOON
     assert merged.window_seconds == timedelta(days=2, seconds=60).total_seconds()
@@ -243,6 +250,7 @@ def test_times_without_a_zone_are_refused(store: WorkloadStore) -> None:
         ("calls", -1, "column calls: -1 is outside"),
         ("calls", 2**60, "column calls: .* is outside"),
         ("calls", None, "column calls: a value is missing"),
+        ("estimated_calls", 4, "column estimated_calls: is larger than calls"),
         ("app", None, "column app: a value is missing"),
         ("time_ns", -5, "column time_ns: -5 is outside"),
         ("warps", 0, "column warps: 0 is outside"),
@@ -291,6 +299,13 @@ def test_a_newer_schema_and_a_wrong_column_are_named(store: WorkloadStore) -> No
     write_raw(store, good.set_column(index, "calls", pa.array(["3"])))
     with pytest.raises(InputError, match="column calls: is of type string, not int64"):
         store.totals()
+
+
+def test_a_file_from_before_there_were_estimates_has_none(store: WorkloadStore) -> None:
+    write_raw(store, schema.to_table([record()]).drop_columns(["estimated_calls"]))
+    store.append([record(estimated_calls=2)])
+    [found] = store.totals()
+    assert (found.calls, found.estimated_calls) == (6, 2)
 
 
 def test_a_column_of_tomorrow_is_left_aside(store: WorkloadStore) -> None:

@@ -80,7 +80,7 @@ def build_profile(
         groups=_groups(grouped, centers),
         other=_other(outside),
         unknown=_unknown(outside),
-        coverage=_coverage(work),
+        coverage=_coverage(work, sum(record.estimated_calls for record in records)),
     )
 
 
@@ -223,7 +223,7 @@ def _unknown(work: Sequence[Work]) -> tuple[UnknownOperator, ...]:
     )
 
 
-def _coverage(work: Sequence[Work]) -> Coverage:
+def _coverage(work: Sequence[Work], estimated_calls: int) -> Coverage:
     inside = [item for item in work if is_grouped(item.call)]
 
     def share(part: int, whole: int) -> float:
@@ -234,4 +234,5 @@ def _coverage(work: Sequence[Work]) -> Coverage:
         macs=share(_sum_macs(inside), _sum_macs(work)),
         bytes=share(sum(i.bytes for i in inside), sum(i.bytes for i in work)),
         calls_without_macs=sum(item.calls for item in work if item.cost.macs is None),
+        estimated_calls=estimated_calls,
     )

@@ -45,6 +45,8 @@ def print_profile(profile: Profile) -> None:
     )
     if coverage.calls_without_macs:
         print(f"the MACs of {coverage.calls_without_macs:,} calls are not known")
+    if coverage.estimated_calls:
+        print(f"{coverage.estimated_calls:,} calls are estimates from sampling")
     outside = [
         [
             row.family,

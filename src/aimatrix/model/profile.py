@@ -106,12 +106,14 @@ class Coverage(Part):
     """The share of the log that the groups hold, each between 0 and 1.
 
     macs: of the MACs that are known; ``calls_without_macs`` says for how many calls they are not.
+    estimated_calls: how many calls of the log are an estimate from sampling.
     """
 
     calls: NonNegativeFloat
     macs: NonNegativeFloat
     bytes: NonNegativeFloat
     calls_without_macs: NonNegativeInt
+    estimated_calls: NonNegativeInt = 0
 
 
 class Profile(Artefact):

@@ -13,6 +13,7 @@ class WorkloadRecord:
     """Signature x application x host x time window -> calls.
 
     name: the operator as its framework spells it (``aten::convolution``). window_start: UTC.
+    estimated_calls: how many of ``calls`` are an estimate from sampling.
     warps: *measured* warps of one call, None where only derived ones can be had.
     time_ns: measured time of all the calls together, None where it was not measured.
     """
@@ -24,6 +25,7 @@ class WorkloadRecord:
     window_start: datetime
     window_seconds: float
     calls: int
+    estimated_calls: int = 0
     source: str = "torch"
     time_ns: int | None = None
     warps: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 
 from aimatrix.dialects.raw import RawCall
 from aimatrix.model.calls import OpCall
@@ -10,27 +11,33 @@ from aimatrix.model.workload import WorkloadRecord
 from aimatrix.monitoring.delivery import WindowCount
 from aimatrix.monitoring.run_folder import Run
 
+#: call, name, start and length of the window, whether it was timed
+_Key = tuple[OpCall, str, datetime, float, bool]
+
 
 def to_records(
     counts: Iterable[WindowCount], translate: Callable[[RawCall], OpCall], run: Run
 ) -> list[WorkloadRecord]:
-    """One record per signature, name and window; equal ones of several processes are added up."""
-    calls: dict[tuple[object, ...], int] = {}
-    first: dict[tuple[object, ...], tuple[OpCall, WindowCount]] = {}
+    """One record per signature, name and window; equal ones of several processes are added up.
+
+    Calls that were timed and calls that were not stay apart, so that a time is that of all calls.
+    """
+    equal: dict[_Key, list[WindowCount]] = {}
     for count in counts:
-        call = translate(count.raw)
-        key = (call, count.raw.name, count.window_start, count.window_seconds)
-        calls[key] = calls.get(key, 0) + count.calls
-        first.setdefault(key, (call, count))
+        timed = count.time_ns is not None
+        name, start, seconds = count.raw.name, count.window_start, count.window_seconds
+        equal.setdefault((translate(count.raw), name, start, seconds, timed), []).append(count)
     return [
         WorkloadRecord(
             call=call,
-            name=count.raw.name,
+            name=name,
             app=run.app,
             host=run.host,
-            window_start=count.window_start,
-            window_seconds=count.window_seconds,
-            calls=calls[key],
+            window_start=start,
+            window_seconds=seconds,
+            calls=sum(count.calls for count in same),
+            estimated_calls=sum(count.estimated_calls for count in same),
+            time_ns=sum(count.time_ns or 0 for count in same) if timed else None,
         )
-        for key, (call, count) in first.items()
+        for (call, name, start, seconds, timed), same in equal.items()
     ]

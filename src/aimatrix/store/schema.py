@@ -20,6 +20,9 @@ from aimatrix.version import VERSION
 NAME = "aimatrix.workload"
 SCHEMA_VERSION = 1
 
+#: columns that files of this version may lack, and what each of their rows holds then
+LATER = {"estimated_calls": 0}
+
 _NAME_KEY, _VERSION_KEY = b"aimatrix.schema", b"aimatrix.schema_version"
 
 SCHEMA = pa.schema(
@@ -37,6 +40,7 @@ SCHEMA = pa.schema(
         pa.field("phase", pa.string(), nullable=False),
         pa.field("device", pa.string(), nullable=False),
         pa.field("calls", pa.int64(), nullable=False),
+        pa.field("estimated_calls", pa.int64(), nullable=False),
         pa.field("time_ns", pa.int64()),
         pa.field("warps", pa.int64()),
     ],
@@ -81,6 +85,7 @@ def to_table(records: Sequence[WorkloadRecord]) -> pa.Table:
         "phase": [record.call.phase for record in records],
         "device": [record.call.device for record in records],
         "calls": [record.calls for record in records],
+        "estimated_calls": [record.estimated_calls for record in records],
         "time_ns": [record.time_ns for record in records],
         "warps": [record.warps for record in records],
     }
@@ -90,6 +95,15 @@ def to_table(records: Sequence[WorkloadRecord]) -> pa.Table:
         raise InputError(f"records: a value does not fit its column: {error}") from error
     check(table, "records")
     return table
+
+
+def complete(table: pa.Table) -> pa.Table:
+    """A table as read from a file, with the columns in order and those that it lacks filled in."""
+    for name, value in LATER.items():
+        if name not in table.column_names:
+            kind = SCHEMA.field(name).type
+            table = table.append_column(name, pa.repeat(pa.scalar(value, kind), table.num_rows))
+    return table.select(SCHEMA.names)
 
 
 def check_window(seconds: float) -> None:
@@ -107,6 +121,9 @@ def check(table: pa.Table, origin: str) -> None:
         if not field.nullable and table[field.name].null_count:
             raise InputError(f"{origin}: column {field.name}: a value is missing")
     _check_range(table, origin, "calls", 1, _LARGEST)
+    _check_range(table, origin, "estimated_calls", 0, _LARGEST)
+    if pc.any(pc.greater(table["estimated_calls"], table["calls"])).as_py():
+        raise InputError(f"{origin}: column estimated_calls: is larger than calls")
     _check_range(table, origin, "time_ns", 0, _LARGEST)
     _check_range(table, origin, "warps", 1, _LARGEST)
     _check_range(table, origin, "window_seconds", _SHORTEST_WINDOW, _LONGEST_WINDOW)
@@ -176,6 +193,7 @@ def to_records(table: pa.Table) -> list[WorkloadRecord]:
                 window_start=row["window_start"].astimezone(UTC),
                 window_seconds=row["window_seconds"],
                 calls=row["calls"],
+                estimated_calls=row["estimated_calls"],
                 source=row["source"],
                 time_ns=row["time_ns"],
                 warps=row["warps"],
@@ -184,7 +202,7 @@ def to_records(table: pa.Table) -> list[WorkloadRecord]:
     return records
 
 
-_SUMMED = ("window_start", "window_seconds", "calls", "time_ns")
+_SUMMED = ("window_start", "window_seconds", "calls", "estimated_calls", "time_ns")
 _KEYS = [name for name in SCHEMA.names if name not in _SUMMED]
 
 
@@ -204,7 +222,8 @@ def _reduced(tables: list[pa.Table]) -> pa.Table:
     table = table.append_column("untimed", pc.is_null(table["time_ns"]))
     keys = [*_KEYS, "untimed"]
     sums = table.group_by(keys).aggregate(
-        [("window_start", "min"), ("end", "max"), ("calls", "sum"), ("time_ns", "sum")]
+        [("window_start", "min"), ("end", "max")]
+        + [(name, "sum") for name in ("calls", "estimated_calls", "time_ns")]
     )
     seconds = pc.subtract(
         sums["end_max"].cast(pa.int64()), sums["window_start_min"].cast(pa.int64())
@@ -214,6 +233,7 @@ def _reduced(tables: list[pa.Table]) -> pa.Table:
         "window_start": sums["window_start_min"],
         "window_seconds": pc.divide(seconds.cast(pa.float64()), 1e6),
         "calls": sums["calls_sum"],
+        "estimated_calls": sums["estimated_calls_sum"],
         "time_ns": sums["time_ns_sum"],
     }
     ordered = pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)

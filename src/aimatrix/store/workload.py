@@ -156,7 +156,7 @@ def _load(path: Path) -> pa.Table | None:
             if version is None:
                 return None
             _check_schema(path, version, parquet.schema_arrow)
-            table = parquet.read(columns=schema.SCHEMA.names)
+            table = schema.complete(parquet.read(columns=schema.SCHEMA.names))
     except PermissionError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -176,6 +176,8 @@ def _check_schema(path: Path, version: int, found: pa.Schema) -> None:
         )
     for field in schema.SCHEMA:
         index = found.get_field_index(field.name)
+        if index < 0 and field.name in schema.LATER:
+            continue
         if index < 0:
             raise InputError(f"{path}: column {field.name}: is missing; write the file again")
         if found.field(index).type != field.type:
