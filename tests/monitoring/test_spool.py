@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from aimatrix.errors import InputError
 from aimatrix.monitoring.agent.spool import COUNTS, DESCRIPTIONS, SpoolTally
-from aimatrix.monitoring.spool_reader import SpoolReader
+from aimatrix.monitoring.spool_reader import DELIVERED, SpoolReader, State
+
+HOUR, DAY = 3600.0, 86400.0
 
 
 def describe(name: str) -> dict[str, object]:
@@ -157,6 +160,88 @@ def test_a_process_of_another_container_is_not_taken_for_ended(tmp_path: Path) -
     assert path.exists()
     assert not reader.all_ended
     assert read(SpoolReader(tmp_path)) == {}
+
+
+def age(path: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def goes(folder: Path, state: State) -> bool:
+    """Whether a reading that is confirmed removes the process's files."""
+    reader = SpoolReader(folder, state)
+    reader.read()
+    reader.delivered()
+    return reader.all_ended
+
+
+def test_files_of_a_left_container_go_once_it_has_counted_nothing_for_a_day(tmp_path: Path) -> None:
+    tally = SpoolTally(str(tmp_path), 8)
+    slot = tally.open(lambda: describe("a"))
+    tally.add(slot)
+    path = only(tmp_path, COUNTS)
+    with path.open("r+b") as file:
+        file.seek(32)
+        file.write((7).to_bytes(8, sys.byteorder))
+    assert not goes(tmp_path, State.LEFT)
+    age(only(tmp_path, DELIVERED), 2 * DAY)
+    tally.add(slot)
+    assert not goes(tmp_path, State.LEFT)
+    age(only(tmp_path, DELIVERED), 2 * DAY)
+    assert not goes(tmp_path, State.RUNS)
+    assert goes(tmp_path, State.LEFT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_has_another_ones_number_is_not_taken_for_it(tmp_path: Path) -> None:
+    ended_process(tmp_path)
+    path = only(tmp_path, COUNTS)
+    with path.open("r+b") as file:
+        file.seek(12)
+        file.write(os.getpid().to_bytes(4, sys.byteorder))
+    assert not goes(tmp_path, State.RUNS)  # it may be about to map its file
+    age(path, HOUR)
+    assert goes(tmp_path, State.RUNS)
+
+
+def test_a_process_that_has_mapped_its_counts_is_there_however_long_it_is_quiet(tmp_path) -> None:
+    tally = SpoolTally(str(tmp_path), 8)
+    slot = tally.open(lambda: describe("a"))
+    age(only(tmp_path, COUNTS), 9 * DAY)
+    assert not goes(tmp_path, State.LEFT)
+    tally.add(slot)
+    assert read(SpoolReader(tmp_path)) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("pid", "old", "state", "gone"),
+    [
+        ("999999999", 5.0, State.LEFT, False),
+        ("999999999", HOUR, State.LEFT, True),
+        ("ours", HOUR, State.LEFT, False),
+        ("ours", HOUR, State.GONE, True),
+        ("ours", 2 * DAY, State.LEFT, True),
+        ("no-number", 2 * DAY, State.LEFT, True),
+    ],
+)
+def test_a_file_without_a_header_goes_when_its_process_is_gone(
+    tmp_path: Path, pid: str, old: float, state: State, gone: bool
+) -> None:
+    number = str(os.getpid()) if pid == "ours" else pid
+    path = tmp_path / f"{number}-1{COUNTS}"
+    path.write_bytes(bytes(200))
+    age(path, old)
+    assert goes(tmp_path, state) is gone
+    assert path.exists() is not gone
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2", "[[1]]", "3"])
+def test_a_damaged_note_of_what_was_handed_on_is_named(tmp_path: Path, content: str) -> None:
+    ended_process(tmp_path)
+    path = only(tmp_path, COUNTS)
+    path.with_name(path.name.replace(COUNTS, DELIVERED)).write_text(content)
+    with pytest.raises(InputError, match=r"\.delivered: is damaged; remove it to have all"):
+        SpoolReader(tmp_path).read()
 
 
 def test_counts_that_cannot_be_marked_as_confirmed_are_not_given_again(

@@ -11,7 +11,11 @@ from pathlib import Path
 from aimatrix.dialects.raw import RawCall
 from aimatrix.monitoring.agent.notice import notice
 from aimatrix.monitoring.agent.spool import OVERFLOW
-from aimatrix.monitoring.spool_reader import SpoolReader
+from aimatrix.monitoring.spool_reader import SpoolReader, State
+
+#: share of a window; one that has less left when it would begin is passed over for the next. A
+#: wait may end a little before the clock says so: else it would be waited for again and again
+_REST = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +41,29 @@ OnWindow = Callable[[list[WindowCount]], None]
 class Delivery:
     """Hands on the counts of one spool, those of a window as soon as it has ended.
 
+    The clock names a window and says how long it is to last when it begins; that time is then
+    measured with another one, which nobody sets. So a clock that is set back or forth makes a
+    window of another name, and neither a long wait nor none.
+
     ``failure``: why the last attempt failed; empty when it went well.
     """
 
-    def __init__(self, spool: Path, window_seconds: float, on_window: OnWindow) -> None:
-        self._reader = SpoolReader(spool)
+    def __init__(
+        self,
+        spool: Path,
+        window_seconds: float,
+        on_window: OnWindow,
+        state: State = State.RUNS,
+    ) -> None:
+        self._reader = SpoolReader(spool, state)
         self._window_seconds = window_seconds
         self._on_window = on_window
-        self._window_start = self._aligned(time.time())
+        self._begin_window()
         self.failure = ""
 
     def seconds_left(self) -> float:
         """Seconds to the end of the window."""
-        return max(self._window_start + self._window_seconds - time.time(), 0.0)
+        return max(self._window_end - time.monotonic(), 0.0)
 
     def end_window(self) -> None:
         """Hand on what the window counted, and begin the next; a failure is told once."""
@@ -57,7 +71,7 @@ class Delivery:
         self.end_run()
         if self.failure not in ("", before):
             notice(f"what was counted could not be handed on, and is kept: {self.failure}")
-        self._window_start = self._aligned(time.time())
+        self._begin_window()
 
     def end_run(self) -> None:
         """Hand on what the last window counted; a failure is for the caller to tell."""
@@ -80,6 +94,15 @@ class Delivery:
     def all_ended(self) -> bool:
         """Whether no process is left that may count on."""
         return self._reader.all_ended
+
+    def _begin_window(self) -> None:
+        now = time.time()
+        start = self._aligned(now)
+        left = start + self._window_seconds - now
+        if left < _REST * self._window_seconds:
+            start, left = start + self._window_seconds, left + self._window_seconds
+        self._window_start = start
+        self._window_end = time.monotonic() + left
 
     def _deliver(self) -> int:
         start = datetime.fromtimestamp(self._window_start, UTC)

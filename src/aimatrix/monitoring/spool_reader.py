@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 from aimatrix.dialects.raw import RawCall, from_json
@@ -41,6 +43,21 @@ class Delta:
     time_ns: int | None = None
 
 
+#: seconds after which a process has done more than begin its file
+_BEGUN = 60.0
+#: seconds after which a left process that counts nothing is taken for ended if no one can tell
+_QUIET = 86400.0
+
+
+class State(Enum):
+    """What is known of the processes of a spool: their launcher goes on, or has left them, or
+    they are gone as well."""
+
+    RUNS = "runs"
+    LEFT = "left"
+    GONE = "gone"
+
+
 #: what a slot has counted: calls, calls from sampling in parts of SAMPLED_UNIT, nanoseconds
 Slot = tuple[int, int, int]
 _EMPTY: Slot = (0, 0, 0)
@@ -69,8 +86,9 @@ class SpoolReader:
     processes that have ended are removed then.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, state: State = State.RUNS) -> None:
         self._folder = folder
+        self._state = state
         self._processes: dict[str, _Process] = {}
 
     def read(self) -> list[Delta]:
@@ -85,7 +103,7 @@ class SpoolReader:
             if process is None:
                 stem = path.with_name(name)
                 process = self._processes[name] = _Process(stem, _load_delivered(stem))
-            deltas += _read_process(process)
+            deltas += _read_process(process, self._state)
         return deltas
 
     def delivered(self) -> None:
@@ -107,14 +125,15 @@ class SpoolReader:
         return not self._processes
 
 
-def _read_process(process: _Process) -> list[Delta]:
+def _read_process(process: _Process, state: State) -> list[Delta]:
     content = process.path(COUNTS).read_bytes()
     header = _header(process, content)
     if header is None:
         process.pending = process.delivered
+        process.ended = _never_began(process, state)
         return []
     # before the counts are looked at: what has ended counts no more
-    process.ended = _has_ended(*header)
+    process.ended = state is State.GONE or _has_ended(process, *header)
     if process.ended:
         content = process.path(COUNTS).read_bytes()
     counts = _counts(content)
@@ -126,6 +145,8 @@ def _read_process(process: _Process) -> list[Delta]:
         if slot != before:
             deltas.append(_delta(process.calls.get(number, UNDESCRIBED), slot, before))
     process.pending = counts
+    if state is State.LEFT and header[1] != pid_namespace() and counts == process.delivered:
+        process.ended = _age(process.path(DELIVERED)) > _QUIET
     return [delta for delta in deltas if delta.calls]
 
 
@@ -149,17 +170,47 @@ def _header(process: _Process, content: bytes) -> tuple[int, int] | None:
     return pid, namespace
 
 
-def _has_ended(pid: int, namespace: int) -> bool:
-    """Whether there is no such process; of one in another container that is not known."""
+def _never_began(process: _Process, state: State) -> bool:
+    """Whether a file without a header is that of a process that ended before it wrote one."""
+    age = _age(process.path(COUNTS))
+    pid = process.stem.name.partition("-")[0]
+    known = state is State.GONE or (pid.isdecimal() and not _is_there(int(pid)))
+    return age > (_BEGUN if known else _QUIET)
+
+
+def _has_ended(process: _Process, pid: int, namespace: int) -> bool:
+    """Whether the process counts no more; of one in another container that is not known."""
     if namespace != pid_namespace():
         return False
+    if not _is_there(pid):
+        return True
+    path = process.path(COUNTS)
+    if _age(path) < _BEGUN:
+        return False  # it may not have mapped its file yet
+    try:
+        maps = Path(f"/proc/{pid}/maps").read_bytes()
+    except OSError:
+        return False  # another user's, or there is no /proc
+    # process ids come again: the one that counts here has the file mapped
+    return path.name.encode() not in maps
+
+
+def _is_there(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
+    except (ProcessLookupError, OverflowError):
+        return False
     except OSError:
-        return False  # it is there, and another user's
-    return False
+        return True  # another user's
+    return True
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was written; 0 for one that is not there."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _counts(content: bytes) -> list[Slot]:
@@ -192,11 +243,17 @@ def _remove(process: _Process) -> None:
 
 
 def _load_delivered(stem: Path) -> list[Slot]:
+    path = stem.with_name(stem.name + DELIVERED)
     try:
-        slots = json.loads(stem.with_name(stem.name + DELIVERED).read_text())
+        slots = json.loads(path.read_text())
+        return [(int(calls), int(sampled), int(time_ns)) for calls, sampled, time_ns in slots]
     except FileNotFoundError:
         return []
-    return [(calls, sampled, time_ns) for calls, sampled, time_ns in slots]
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{path}: is damaged; remove it to have all that its process counted handed on again,"
+            " also what is in the log already"
+        ) from error
 
 
 def _save_delivered(process: _Process) -> None:
