@@ -1,26 +1,23 @@
 """The native library that counts operators: built for a torch once, tested, kept, and found."""
 
-from aimatrix.monitoring.native.cache import BuildError, Cache, Library, Notes, cache_folder
-from aimatrix.monitoring.native.compiler import SOURCES, Compiler, digest, find_compiler
-from aimatrix.monitoring.native.ensure import Unavailable, build, ensure, find
-from aimatrix.monitoring.native.interpreter import Interpreter, Torch, find_interpreter, probe
+from aimatrix.monitoring.native.cache import BuildError, Library, Notes, cache_folder
+from aimatrix.monitoring.native.compiler import SOURCES, digest
+from aimatrix.monitoring.native.diagnosis import Diagnosis, State, diagnose
+from aimatrix.monitoring.native.ensure import Unavailable, ensure
+from aimatrix.monitoring.native.interpreter import Interpreter, Torch
 
 __all__ = [
     "SOURCES",
     "BuildError",
-    "Cache",
-    "Compiler",
+    "Diagnosis",
     "Interpreter",
     "Library",
     "Notes",
+    "State",
     "Torch",
     "Unavailable",
-    "build",
     "cache_folder",
+    "diagnose",
     "digest",
     "ensure",
-    "find",
-    "find_compiler",
-    "find_interpreter",
-    "probe",
 ]

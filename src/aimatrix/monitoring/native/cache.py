@@ -22,6 +22,7 @@ from aimatrix.monitoring.native.interpreter import Torch
 NOTES = "library.json"
 _FAILED = "failed.json"
 _LOCK = "lock"
+_WORK = ".building-"
 #: longest wait for another builder: longer than one can take (compiler and self-test)
 WAIT = 400.0
 
@@ -122,8 +123,10 @@ class Cache:
             self.check()
             lock = os.open(self.folder / _LOCK, os.O_WRONLY | os.O_CREAT, 0o600)
             with open(lock, "w") as held:
-                _lock(held.fileno())
-                work = Path(tempfile.mkdtemp(prefix=".building-", dir=self.folder))
+                if _lock(held.fileno()):
+                    for left in self.folder.glob(f"{_WORK}*"):  # by a builder that was killed
+                        shutil.rmtree(left, ignore_errors=True)
+                work = Path(tempfile.mkdtemp(prefix=_WORK, dir=self.folder))
                 try:
                     yield work
                 finally:
@@ -163,18 +166,22 @@ def _make_private(folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def _lock(file: int) -> None:
+def _lock(file: int) -> bool:
+    """Wait for the lock; False on a file system without locks.
+
+    There, two may build at once, and each takes its own in whole.
+    """
     end = time.monotonic() + WAIT
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+            return True
         except BlockingIOError:
             if time.monotonic() > end:
                 raise BuildError("another process has been building it for too long") from None
             time.sleep(0.1)
         except OSError:
-            return  # a file system without locks: two may build, and each takes its own in whole
+            return False
 
 
 def _write(path: Path, text: str) -> None:

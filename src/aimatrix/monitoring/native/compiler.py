@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aimatrix.monitoring.native.cache import BuildError
 from aimatrix.monitoring.native.interpreter import Torch
-from aimatrix.monitoring.native.processes import run
+from aimatrix.monitoring.processes import run
 
 #: the C++ sources of the capture, beside this file
 SOURCES = Path(__file__).parent
@@ -30,9 +30,10 @@ _LONGEST = 300
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """A compiler as it is called, and what tells it from another, or an older one of itself."""
+    """A compiler as it is called, its file and options, and what tells it from an older one."""
 
     words: tuple[str, ...]
+    name: str
     identity: str
 
 
@@ -45,8 +46,9 @@ def find_compiler(environment: Mapping[str, str]) -> Compiler:
         if program is not None:
             real = os.path.realpath(program)
             status = os.stat(real)
-            identity = f"{shlex.join([real, *words[1:]])} ({status.st_size}, {status.st_mtime_ns})"
-            return Compiler((program, *words[1:]), identity)
+            name = shlex.join([real, *words[1:]])
+            identity = f"{name} of {status.st_size} bytes and {status.st_mtime_ns}"
+            return Compiler((program, *words[1:]), name, identity)
     if named:
         raise BuildError(f"CXX names a compiler that is not there: {shlex.join(named)}")
     raise BuildError("there is no C++ compiler; install g++ or clang++, or name one with CXX")
@@ -89,11 +91,10 @@ def compile_library(
         ended = run(words, environment=environment, timeout=PATIENCE)
     except OSError as error:
         raise BuildError(f"{compiler.words[0]}: cannot be started: {error.strerror}") from error
-    name = shlex.join(compiler.words)
     if ended.code is None:
-        raise BuildError(f"{name}: had not compiled it after {PATIENCE:.0f} s")
+        raise BuildError(f"{compiler.name}: had not compiled it after {PATIENCE:.0f} s")
     if ended.code != 0 or not output.is_file():
-        raise BuildError(f"{name}: cannot compile it: {_complaint(ended.err) or 'no reason given'}")
+        raise BuildError(f"{compiler.name}: cannot compile it: {_complaint(ended.err)}")
     output.chmod(0o600)
     return shlex.join([*flags, *_LIBRARIES])
 
@@ -121,4 +122,4 @@ def _complaint(text: str) -> str:
     """The first error among a compiler's words; what comes after it is mostly of its making."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
-    return next(iter(errors or lines[-1:]), "")[:_LONGEST]
+    return next(iter(errors or lines[-1:]), "it gives no reason")[:_LONGEST]

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aimatrix.monitoring.native.processes import Ended, run
+from aimatrix.monitoring.processes import Ended, run
 
 #: seconds after which an interpreter that has not said what it is counts as none
 PATIENCE = 20.0

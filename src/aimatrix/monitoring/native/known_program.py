@@ -1,24 +1,29 @@
 """The self-test's other half: runs a program of known operators in the application's own Python.
 
-It is run as a file, by any Python from 3.9 on, and needs nothing but torch there. `self_test`
-reads what it has counted, and what an event costs, and says whether the library may be used.
+It is run as a file, by any Python from 3.9 on, and needs nothing but torch there. It loads the
+library as the agent does. `self_test` reads what it has counted, and what an event costs, and says
+whether the library may be used.
 """
 
 from __future__ import annotations
 
-import ctypes
+import importlib
 import json
 import os
 import statistics
 import sys
 import threading
 import time
+import types
 from typing import Any
 
-ABI = 1
-#: the attributes that the library is told to keep, in its own spelling
-ATTRIBUTES = b"aten::conv2d\tstride,padding,dilation,groups\n"
-CAPACITY = 1024
+#: what a launcher would write for the agent; a budget of 0 never samples
+CONFIGURATION: dict[str, Any] = {
+    "attributes": {"aten::conv2d": ["stride", "padding", "dilation", "groups"]},
+    "capacity": 1024,
+    "budget": 0.0,
+    "time": False,
+}
 
 THREADS = 4
 #: calls of `aten::linear` by each thread
@@ -49,27 +54,6 @@ PROCESSES = 2
 ROUNDS = 15
 TINY = 600
 CELLS = 60
-
-
-def load(path: str) -> Any:
-    """The library, with the types of its functions; OSError when it cannot be loaded."""
-    library = ctypes.CDLL(path)
-    number, size = ctypes.c_double, ctypes.c_uint64
-    library.aimatrix_abi.restype = ctypes.c_int
-    library.aimatrix_start.restype = ctypes.c_int
-    library.aimatrix_start.argtypes = [
-        ctypes.c_char_p,
-        ctypes.c_char_p,
-        size,
-        size,
-        number,
-        number,
-        ctypes.c_int,
-    ]
-    library.aimatrix_record_end.restype = ctypes.c_int64
-    library.aimatrix_region_run.argtypes = [ctypes.c_int64]
-    library.aimatrix_region_enter.argtypes = [ctypes.c_int64]
-    return library
 
 
 def known_program(library: Any) -> None:
@@ -190,6 +174,15 @@ def _without_data(torch: Any) -> None:
     torch.erf(torch.ones(2, device="meta"))
 
 
+def _agent() -> Any:
+    """The agent's side of the library; this Python may have no aimatrix to import it from."""
+    package = types.ModuleType("_aimatrix_agent")
+    here = os.path.dirname(os.path.abspath(__file__))
+    package.__path__ = [os.path.join(os.path.dirname(here), "agent")]
+    sys.modules[package.__name__] = package
+    return importlib.import_module("_aimatrix_agent.native")
+
+
 def main(path: str, spool: str) -> None:
     """Count the known program into the folder ``spool``, and print what an event costs."""
     del sys.path[0]  # the folder of this file holds nothing for torch
@@ -197,15 +190,13 @@ def main(path: str, spool: str) -> None:
 
     torch.set_num_threads(1)
     loops = measured_loops(torch)
-    library = load(path)
-    if library.aimatrix_abi() != ABI:
-        raise SystemExit(f"it is of interface {library.aimatrix_abi()} instead of {ABI}")
-    # always exact: a budget of 0 never samples
-    if library.aimatrix_start(spool.encode(), ATTRIBUTES, CAPACITY, 0, 0.0, 100.0, 0) != 0:
-        raise SystemExit("it does not start")
+    native = _agent()
+    library = native.load(path)
+    capture = native.NativeCapture(library, CONFIGURATION, spool, 0.0)
+    capture.start()
     known_program(library)
     cost = event_cost(torch, loops)
-    library.aimatrix_stop()
+    capture.stop()
     print(json.dumps({"event_ns": cost}))
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from aimatrix.monitoring.agent.spool import COUNTS
 from aimatrix.monitoring.native import known_program
 from aimatrix.monitoring.native.cache import BuildError
-from aimatrix.monitoring.native.processes import Ended, run
-from aimatrix.monitoring.spool_reader import SpoolReader
+from aimatrix.monitoring.processes import Ended, run
+from aimatrix.monitoring.spool_reader import Delta, SpoolReader
 
 #: seconds that the child may take; importing torch is most of it
 PATIENCE = 120.0
@@ -61,7 +61,7 @@ def _check_counts(spool: Path) -> None:
         )
     found: Counter[tuple[str, str]] = Counter()
     names = {name for name, _ in known_program.EXPECTED}
-    for delta in SpoolReader(spool).read():
+    for delta in _read(spool):
         if delta.raw.name in names:
             found[delta.raw.name, delta.raw.phase] += delta.calls
         if delta.raw.name == "aten::conv2d":
@@ -74,6 +74,13 @@ def _check_counts(spool: Path) -> None:
                 f"its self-test counted {found[name, phase]} calls of {name} ({phase})"
                 f" instead of {calls}"
             )
+
+
+def _read(spool: Path) -> list[Delta]:
+    try:
+        return SpoolReader(spool).read()
+    except Exception as error:  # of a faulty library, it may hold anything
+        raise BuildError(f"what its self-test has counted cannot be read: {error}") from error
 
 
 def _check_arguments(arguments: Mapping[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""Runs a program of others (interpreter, compiler, self-test) so that it cannot hold us up."""
+"""Runs a program beside the monitored ones (interpreter, compiler) so that it cannot hold us up."""
 
 from __future__ import annotations
 
