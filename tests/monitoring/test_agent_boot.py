@@ -28,6 +28,7 @@ def test_a_program_without_torch_gets_nothing_heavy(watch, tmp_path: Path) -> No
         "_aimatrix_agent",
         "_aimatrix_agent.import_hook",
         "_aimatrix_agent.notice",
+        "_aimatrix_start",
         "importlib",
         "importlib._bootstrap",
         "importlib._bootstrap_external",

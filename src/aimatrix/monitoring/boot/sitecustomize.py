@@ -10,17 +10,9 @@ from __future__ import annotations
 import os
 import sys
 
+import _aimatrix_start  # type: ignore[import-not-found]  # noqa: F401 - its import is the start
+
 _BOOT = os.path.dirname(os.path.abspath(__file__))
-
-
-def _start_agent() -> None:
-    # made by hand instead of with importlib.util, whose import takes longer than all of this
-    package = type(sys)("_aimatrix_agent")
-    package.__path__ = [os.path.join(os.path.dirname(_BOOT), "agent")]
-    sys.modules[package.__name__] = package
-    from _aimatrix_agent.import_hook import install  # type: ignore[import-not-found]
-
-    install(os.environ["AIMATRIX_SPOOL"])
 
 
 def _run_hidden_sitecustomize() -> None:
@@ -38,9 +30,4 @@ def _run_hidden_sitecustomize() -> None:
 
 # the application is to see the module path that it would have without us
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != _BOOT]
-if sys.version_info >= (3, 9) and "AIMATRIX_SPOOL" in os.environ:
-    try:
-        _start_agent()
-    except Exception as error:
-        sys.stderr.write(f"aimatrix: this process is not watched: {error!r}\n")
 _run_hidden_sitecustomize()
