@@ -3,8 +3,8 @@
 from aimatrix.monitoring.native.cache import BuildError, Library, Notes, cache_folder
 from aimatrix.monitoring.native.compiler import SOURCES, digest
 from aimatrix.monitoring.native.diagnosis import Diagnosis, State, diagnose
-from aimatrix.monitoring.native.ensure import Unavailable, ensure
 from aimatrix.monitoring.native.interpreter import Interpreter, Torch
+from aimatrix.monitoring.native.provision import Unavailable, ensure
 
 __all__ = [
     "SOURCES",

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from aimatrix.monitoring.native.cache import BuildError, Cache, Library, cache_folder
 from aimatrix.monitoring.native.compiler import SOURCES, Compiler, digest, find_compiler
-from aimatrix.monitoring.native.ensure import build, find
 from aimatrix.monitoring.native.interpreter import Interpreter, Torch, find_interpreter, probe
+from aimatrix.monitoring.native.provision import build, find
 
 
 class State(StrEnum):

@@ -24,7 +24,9 @@ PATIENCE = 120.0
 _EVENT_NS = (50.0, 2000.0)
 
 
-def self_test(interpreter: str, library: Path, work: Path, environment: Mapping[str, str]) -> float:
+def check_library(
+    interpreter: str, library: Path, work: Path, environment: Mapping[str, str]
+) -> float:
     """What the library adds to each event of torch's RecordFunction, in nanoseconds.
 
     work: an existing folder for what it counts. Raises BuildError when it may not be used.

@@ -25,7 +25,7 @@ from aimatrix.monitoring.native.compiler import (
     find_compiler,
 )
 from aimatrix.monitoring.native.interpreter import Interpreter, Torch, find_interpreter, probe
-from aimatrix.monitoring.native.self_test import PATIENCE, self_test
+from aimatrix.monitoring.native.self_test import PATIENCE, check_library
 from aimatrix.monitoring.processes import run
 
 _ABI = "import torch; print(int(torch._C._GLIBCXX_USE_CXX11_ABI))"
@@ -127,7 +127,7 @@ def _build(
     abi = _abi(interpreter, environment)
     file = work / "capture.so"
     flags = compile_library(compiler, sources, torch, abi, file, environment)
-    event_ns = self_test(interpreter.path, file, work, environment)
+    event_ns = check_library(interpreter.path, file, work, environment)
     built = datetime.now(UTC).isoformat(timespec="seconds")
     return cache.keep(torch, abi, file, Notes(torch.version, compiler.name, flags, event_ns, built))
 
