@@ -8,15 +8,23 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from aimatrix.errors import InputError
 from aimatrix.monitoring import run_folder
-from aimatrix.monitoring.agent.activation import CAPTURES
+from aimatrix.monitoring.agent.activation import CAPTURES, TOLD
 from aimatrix.monitoring.agent.notice import notice
 from aimatrix.monitoring.delivery import Delivery, OnWindow
+from aimatrix.monitoring.native import (
+    SOURCES,
+    BuildError,
+    Unavailable,
+    cache_folder,
+    digest,
+    ensure,
+)
 from aimatrix.monitoring.run_folder import Run
 from aimatrix.monitoring.signals import SignalForwarder
 
@@ -33,7 +41,9 @@ def run_monitored(
     spool: Path,
     attributes: Mapping[str, Sequence[str]],
     on_window: OnWindow,
-    capture: str = "dispatch",
+    capture: str = "native",
+    budget: float = 0.05,
+    time: bool = False,
 ) -> int:
     """Run ``command`` to its end and return its exit code, negative for a signal's number.
 
@@ -45,10 +55,14 @@ def run_monitored(
     tells so and the command runs unwatched.
 
     attributes: operator name (``aten::convolution``) -> arguments besides tensors to keep.
-    Raises InputError when the command cannot be started, or there is no such capture or window;
-    then nothing was started.
+    budget: share of the application's time that counting may take before calls are sampled, and
+    their counts estimated; 0 for no limit. time: also measure how long each call takes.
+    Raises InputError when the command cannot be started, or there is no such capture, window or
+    budget; then nothing was started.
     """
     _check_command(command)
+    if not 0 <= budget <= 1:
+        raise InputError(f"a budget of {budget:.0%} of the time: it has to be from 0% to 100%")
     if not run.window_seconds > 0:
         raise InputError(f"a window of {run.window_seconds} seconds: it has to be longer than 0")
     if capture not in CAPTURES:
@@ -57,11 +71,17 @@ def run_monitored(
         "capture": capture,
         "capacity": CAPACITY,
         "attributes": {name: list(names) for name, names in attributes.items()},
+        "budget": budget,
+        "time": time,
+        "library": _library_folder(),
+        "sources": digest(SOURCES),
     }
     spool = spool.absolute()
     forwarder = SignalForwarder()
     with forwarder.forwarding(), _begun(spool, run, agent) as watched:
         delivery = Delivery(spool, run.window_seconds, on_window)
+        if watched and capture == "native":
+            _prepare_library(command, spool)
         child = _start(command, _environment(spool) if watched else None)
         forwarder.to(child)
         ended = _when_ended(child)
@@ -70,6 +90,23 @@ def run_monitored(
         if watched:
             _end(spool, delivery)
     return child.returncode
+
+
+def _library_folder() -> str:
+    """Where agents look for the native library; empty where this user can have none."""
+    try:
+        return str(cache_folder(os.environ))
+    except BuildError:
+        return ""
+
+
+def _prepare_library(command: Sequence[str], spool: Path) -> None:
+    """Have the native library there before the command starts, or tell why there is none."""
+    library = ensure(command)
+    if isinstance(library, Unavailable) and library.torch is not None:
+        notice(f"{library.reason}; counting in Python, which is slower")
+        with suppress(OSError):  # else the agent tells it once more
+            (spool / TOLD).touch()
 
 
 @contextmanager
@@ -94,8 +131,8 @@ def _end(spool: Path, delivery: Delivery) -> None:
     delivery.end_run()
     if delivery.failure:
         notice(
-            f"{spool}: holds what could not be handed on ({delivery.failure}); the next"
-            " `aimatrix monitor` on this store brings it in"
+            f"{spool}: holds what could not be handed on ({delivery.failure});"
+            " `aimatrix collect` brings it in"
         )
     else:
         run_folder.remove(spool)

@@ -4,26 +4,46 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .capture import Capture
+from .notice import notice
 from .spool import SpoolTally
 
 CONFIGURATION = "agent.json"
+#: in the spool: the person has been told that a process of this run falls back
+TOLD = "fallback.told"
 
 
-def _dispatch(attributes: dict[str, list[str]], tally: SpoolTally) -> Capture:
+def _native(configuration: Mapping[str, Any], spool: str) -> Capture:
+    from .native import LibraryMissingError, open_native
+
+    try:
+        return open_native(configuration, spool)
+    except LibraryMissingError as missing:
+        if _is_first_to_tell(spool):
+            notice(
+                f"the native capture is not used: {missing}; counting in Python, which is slower"
+            )
+        return _dispatch(configuration, spool)
+
+
+def _dispatch(configuration: Mapping[str, Any], spool: str) -> Capture:
     from .dispatch import DispatchCapture
     from .threads import tell_of_older_threads
 
-    capture = DispatchCapture(attributes, tally)
-    tell_of_older_threads()  # a mode belongs to a thread: another capture may see them all
+    tally = SpoolTally(spool, configuration["capacity"])
+    # what the parent counted is in the parent's files; the child makes its own
+    os.register_at_fork(after_in_child=tally.reset)
+    capture = DispatchCapture(configuration["attributes"], tally)
+    tell_of_older_threads()  # a mode belongs to a thread: the native capture sees them all
     return capture
 
 
-#: name -> how to make it from (operator name -> arguments to keep) and the tally to count in
-CAPTURES: dict[str, Callable[[dict[str, list[str]], SpoolTally], Capture]] = {
+#: name -> how to make it from the launcher's configuration, for the spool in a folder
+CAPTURES: dict[str, Callable[[Mapping[str, Any], str], Capture]] = {
+    "native": _native,
     "dispatch": _dispatch,
 }
 
@@ -32,9 +52,17 @@ def activate(spool: str) -> None:
     """Start the capture that the launcher configured in the folder ``spool``."""
     with open(os.path.join(spool, CONFIGURATION), encoding="utf-8") as file:
         configuration: dict[str, Any] = json.load(file)
-    tally = SpoolTally(spool, configuration["capacity"])
-    capture = CAPTURES[configuration["capture"]](configuration["attributes"], tally)
-    # what the parent counted is in the parent's files; the child makes its own
-    os.register_at_fork(after_in_child=tally.reset)
+    capture = CAPTURES[configuration["capture"]](configuration, spool)
     os.register_at_fork(after_in_child=capture.reset_after_fork)
     capture.start()
+
+
+def _is_first_to_tell(spool: str) -> bool:
+    """Whether no other process of the run has; where it cannot be marked, each tells."""
+    try:
+        os.close(os.open(os.path.join(spool, TOLD), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return False
+    except OSError:
+        pass
+    return True

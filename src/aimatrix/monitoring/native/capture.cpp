@@ -1,0 +1,640 @@
+// Counts the outermost operators that torch runs in this process, in every thread.
+//
+// One callback of torch's RecordFunction sees each operator at its start and end. A call at depth
+// 0 is outermost: its signature is found in the thread's own table, and its slot in the mapped
+// spool is raised by one. Nothing is locked and nothing allocated for a signature that is known.
+// The interface is plain C, for ctypes, so that it does not depend on the version of Python.
+//
+// Has to be compiled with -DNDEBUG: without it, torch's headers lay RecordFunction out in another
+// way than torch's libraries, and the process crashes.
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/record_function.h>
+#include <c10/core/impl/TorchDispatchModeTLS.h>
+#include <pthread.h>
+
+#include <exception>
+#include <mutex>
+#include <new>
+
+#include "operators.h"
+#include "sampling.h"
+#include "signature.h"
+#include "spool.h"
+#include "table.h"
+
+namespace torch::autograd {
+// torch/csrc/autograd/graph_task.h has it, and half of torch
+TORCH_API int get_current_graph_task_id();
+}  // namespace torch::autograd
+
+namespace aimatrix {
+namespace {
+
+// Operators in place of which something else runs (a compiled model, a CUDA graph), with how often
+// each runs once the region does. Its slots are of no thread: they are raised by atomic additions.
+struct Region {
+  struct Item {
+    std::string description;
+    uint64_t calls;
+    uint32_t slot;
+  };
+  std::vector<Item> items;
+  uint64_t generation = 0;
+};
+
+struct Recording {
+  Table index;  // of items
+  Region region;
+  int depth_before;
+};
+
+struct Thread {
+  int depth = 0;   // of open operators and regions
+  int steps = 0;   // of open Optimizer.step ranges
+  uint64_t generation = 0;
+  uint64_t counted = 0;
+  Table table;
+  Words words;
+  OperatorCache operators;
+  Windows windows;
+  std::unique_ptr<Recording> recording;
+  uint32_t timed_slot = 0;
+  uint64_t timed_from = 0;
+
+  void begin_anew(uint64_t now) {
+    table.clear();
+    depth = steps = 0;
+    counted = 0;
+    windows = Windows();
+    recording.reset();
+    generation = now;
+  }
+};
+
+struct Process {
+  std::string folder;
+  uint64_t capacity = 0;
+  uint64_t pid_namespace = 0;
+  bool with_time = false;
+
+  std::atomic<uint64_t> generation{1};  // raised in a forked child
+  std::mutex mutex;                     // of all below
+  std::unique_ptr<Spool> spool;
+  uint64_t spool_generation = 0;
+  bool is_told = false;
+  std::vector<std::unique_ptr<Thread>> threads;
+  std::vector<Thread*> free_threads;
+  std::vector<std::unique_ptr<Region>> regions;
+
+  Operators operators;
+  Budget budget;
+  std::atomic<bool> is_running{false};
+  std::atomic<bool> is_sampling{false};
+  std::atomic<Thread*> window_of{nullptr};
+  std::mutex switching;  // of torch's callbacks
+  at::CallbackHandle counting = 0;
+  at::CallbackHandle steps = 0;
+  at::CallbackHandle opening = 0;
+};
+
+// Never destroyed: threads may outlive the statics.
+Process& the_process = *new Process;
+inline Process& process() { return the_process; }
+
+// What torch gives as the overload of a range that is no operator: the address tells them apart,
+// for names do not ("mylib::step" may be either).
+const char* overload_of_a_range = nullptr;
+
+void tell(const std::string& message) {
+  std::string line = "aimatrix: " + message + "\n";
+  if (write(2, line.data(), line.size()) < 0) return;  // no one to tell
+}
+
+// ---- threads
+
+struct Returner {
+  ~Returner();
+  bool is_gone = false;
+};
+// one word in the block of thread-locals that exists from the start: read without a call
+[[gnu::tls_model("initial-exec")]] thread_local Thread* current = nullptr;
+thread_local Returner returner;
+
+void leave_window(Thread& thread);
+
+Returner::~Returner() {
+  is_gone = true;
+  if (!current) return;
+  auto& all = process();
+  if (all.window_of.load() == current) leave_window(*current);
+  std::lock_guard<std::mutex> lock(all.mutex);
+  all.free_threads.push_back(current);
+  current = nullptr;
+}
+
+Thread* new_thread() {
+  if (returner.is_gone) return nullptr;  // a destructor of the thread's still calls operators
+  auto& all = process();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  if (all.free_threads.empty()) {
+    all.threads.push_back(std::make_unique<Thread>());
+    current = all.threads.back().get();
+    current->generation = all.generation;
+  } else {
+    current = all.free_threads.back();  // with the signatures and slots of a thread that has ended
+    all.free_threads.pop_back();
+    current->depth = current->steps = 0;
+    current->windows = Windows();
+  }
+  return current;
+}
+
+Thread* this_thread() {
+  Thread* thread = current ? current : new_thread();
+  if (!thread) return nullptr;
+  auto& all = process();
+  auto generation = all.generation.load(std::memory_order_relaxed);
+  if (thread->generation != generation) {  // a forked child: what was counted is the parent's
+    thread->begin_anew(generation);
+    auto* owner = all.window_of.load();
+    if (owner && owner != thread) leave_window(*owner);  // of a thread that is not here
+  }
+  return thread;
+}
+
+void unlock_in_child() {
+  auto& all = process();
+  all.generation.fetch_add(1, std::memory_order_relaxed);
+  new (&all.mutex) std::mutex;
+  all.operators.unlock_in_child();
+}
+
+void lock_switching() { process().switching.lock(); }
+void unlock_switching() { process().switching.unlock(); }
+void after_fork_in_child() {
+  process().switching.unlock();
+  unlock_in_child();
+}
+
+// ---- slots
+
+// With the mutex held. Raises std::system_error where the process's files cannot be made.
+Spool& open_spool() {
+  auto& all = process();
+  if (all.spool_generation != all.generation.load()) {
+    all.spool.reset();
+    all.spool = std::make_unique<Spool>(all.folder, all.capacity, all.pid_namespace);
+    all.spool_generation = all.generation;
+  }
+  return *all.spool;
+}
+
+// With the mutex held. Slot 0 (calls without their shapes) where there is no place for another.
+uint32_t new_slot(const std::string& description) {
+  auto& all = process();
+  auto& spool = open_spool();
+  try {
+    return spool.is_full() ? 0 : spool.append(description);
+  } catch (const std::system_error& error) {
+    if (!all.is_told) tell(std::string("calls are counted without their shapes: ") + error.what());
+    all.is_told = true;
+    return 0;
+  }
+}
+
+uint32_t slot_of(
+    Thread& thread, const Operator& called, Phase phase, c10::ArrayRef<const c10::IValue> inputs) {
+  auto hash = thread.words.hash();
+  auto slot = thread.table.find(hash, thread.words);
+  if (slot != Table::kUnknown) return slot;
+  auto description = describe(called, phase, inputs);
+  {
+    std::lock_guard<std::mutex> lock(process().mutex);
+    slot = new_slot(description);
+  }
+  // calls beyond the capacity would fill the memory with their signatures
+  if (slot) thread.table.insert(hash, thread.words, slot);
+  return slot;
+}
+
+void record(
+    Thread& thread, const Operator& called, Phase phase, c10::ArrayRef<const c10::IValue> inputs) {
+  auto& recording = *thread.recording;
+  auto hash = thread.words.hash();
+  auto at = recording.index.find(hash, thread.words);
+  if (at == Table::kUnknown) {
+    at = static_cast<uint32_t>(recording.region.items.size());
+    recording.index.insert(hash, thread.words, at);
+    recording.region.items.push_back({describe(called, phase, inputs), 0, 0});
+  }
+  recording.region.items[at].calls++;
+}
+
+void raise_slot(Thread& thread, uint32_t slot) {
+  auto& all = process();
+  auto& counts = all.spool->slots()[slot];
+  thread.counted++;
+  if (all.is_sampling.load(std::memory_order_relaxed)) {
+    add_alone(counts.sampled, thread.windows.weight);
+  } else if (slot == 0) {
+    counts.calls.fetch_add(1, std::memory_order_relaxed);  // shared by all threads
+  } else {
+    add_alone(counts.calls, 1);
+  }
+  if (all.with_time) {
+    thread.timed_slot = slot;
+    thread.timed_from = now_ns();
+  }
+}
+
+void add_time(Thread& thread) {
+  auto& all = process();
+  auto taken = now_ns() - thread.timed_from;
+  if (all.is_sampling) taken = taken * thread.windows.weight / kSampledUnit;
+  add_alone(all.spool->slots()[thread.timed_slot].time_ns, taken);
+  thread.timed_from = 0;
+}
+
+// ---- windows: how sampling switches torch's callbacks
+
+void switch_counting(bool on) {
+  auto& all = process();
+  if (on) {
+    at::reenableCallback(all.counting);
+  } else {
+    at::disableCallback(all.counting);
+  }
+}
+
+std::unique_ptr<at::ObserverContext> on_opening(const at::RecordFunction&) {
+  auto& all = process();
+  auto* thread = this_thread();
+  if (!thread || !all.is_sampling) return nullptr;
+  Thread* none = nullptr;
+  if (!all.window_of.compare_exchange_strong(none, thread)) {
+    if (none != thread) thread->windows.missed++;
+    return nullptr;
+  }
+  auto& windows = thread->windows;
+  windows.is_armed = true;
+  windows.opened_at = windows.events;
+  windows.opened_ns = now_ns();
+  std::lock_guard<std::mutex> lock(all.switching);
+  if (all.is_running) switch_counting(true);
+  return nullptr;
+}
+
+void add_opening() {
+  auto& all = process();
+  all.opening = at::addGlobalCallback(at::RecordFunctionCallback(&on_opening)
+                                          .samplingProb(1 / all.budget.gap())
+                                          .scopes({at::RecordScope::FUNCTION}));
+}
+
+void begin_sampling() {
+  auto& all = process();
+  std::lock_guard<std::mutex> lock(all.switching);
+  if (all.is_sampling || !all.is_running) return;
+  all.is_sampling = true;
+  switch_counting(false);
+  add_opening();
+}
+
+void leave_window(Thread&) {
+  auto& all = process();
+  std::lock_guard<std::mutex> lock(all.switching);
+  if (all.is_running && all.is_sampling) switch_counting(false);
+  all.window_of = nullptr;
+}
+
+void close_window(Thread& thread) {
+  auto& all = process();
+  all.budget.end_counting(thread.windows);
+  auto next = all.budget.after_window(thread.windows);
+  std::lock_guard<std::mutex> lock(all.switching);
+  if (!all.is_running) return;
+  if (next != Budget::Next::go_on) at::removeCallback(all.opening);
+  if (next == Budget::Next::change_gap) add_opening();
+  if (next == Budget::Next::count_all) {
+    all.budget.reset();
+    all.is_sampling = false;
+  } else {
+    switch_counting(false);
+  }
+  all.window_of = nullptr;
+}
+
+// The overload of an operator, null for a range that is none.
+inline const char* overload_of(const at::RecordFunction& call) {
+  const char* overload = call.overload_name();
+  return overload == overload_of_a_range ? nullptr : overload;
+}
+
+// Whether no other operator can be open around this one, which began before the window.
+bool is_boundary(Thread& thread, const at::RecordFunction& call) {
+  auto* overload = overload_of(call);
+  if (!overload) return std::strncmp(call.name(), "autograd::engine::", 18) == 0;
+  auto* called = thread.operators.find(call, overload, process().operators);
+  return called->seen_outer && !called->seen_nested;
+}
+
+// At depth 0 while sampling: whether the thread's window takes this call.
+bool is_in_window(Thread& thread, const at::RecordFunction& call) {
+  auto& windows = thread.windows;
+  if (windows.is_armed) {
+    bool is_patient = windows.events - windows.opened_at < kWindow / 2;
+    if (is_patient && !is_boundary(thread, call)) return false;
+    process().budget.begin_counting(windows);
+  } else if (windows.events - windows.counting_from >= kWindow) {
+    close_window(thread);
+    return false;
+  }
+  return true;
+}
+
+// ---- the callbacks
+
+Phase phase_of(const Thread& thread) {
+  if (torch::autograd::get_current_graph_task_id() != -1) return Phase::backward;
+  // a closure that an optimizer calls for new gradients runs with gradients enabled
+  if (thread.steps > 0 && !at::GradMode::is_enabled()) return Phase::optimizer;
+  return Phase::forward;
+}
+
+bool is_fake_mode_on() {
+  using c10::impl::TorchDispatchModeTLS;
+  return TorchDispatchModeTLS::any_modes_set() &&
+         TorchDispatchModeTLS::get_mode(c10::impl::TorchDispatchModeKey::FAKE).has_value();
+}
+
+void count(Thread& thread, const at::RecordFunction& call, const char* overload) {
+  auto* called = thread.operators.find(call, overload, process().operators);
+  bool is_recording = thread.recording != nullptr;
+  auto phase = phase_of(thread);
+  auto inputs = call.inputs();
+  auto work = add_call(thread.words, *called, phase, inputs, is_recording);
+  if (work == Work::none || work == Work::deeper) return;
+  if (!is_recording && is_fake_mode_on()) return;
+  if (work == Work::nameless) inputs = {};
+  if (!called->seen_outer) called->seen_outer = true;
+  thread.depth = 1;
+  if (is_recording) {
+    record(thread, *called, phase, inputs);
+  } else {
+    raise_slot(thread, slot_of(thread, *called, phase, inputs));
+  }
+}
+
+void stop_for(const char* reason) {
+  tell(std::string("this process is watched no more: ") + reason);
+  auto& all = process();
+  std::lock_guard<std::mutex> lock(all.switching);
+  if (!all.is_running.exchange(false)) return;
+  at::disableCallback(all.counting);
+  if (all.is_sampling) at::removeCallback(all.opening);
+}
+
+// Some nested calls are looked at, to learn which operators are called by others.
+void learn(Thread& thread, const at::RecordFunction& call) {
+  auto& all = process();
+  if ((thread.windows.events & 8191) >= 512 || !all.budget.is_limited()) return;
+  if (auto* overload = overload_of(call)) {
+    thread.operators.find(call, overload, all.operators)->seen_nested = true;
+  }
+}
+
+void see_nested(Thread& thread, const at::RecordFunction& call) {
+  thread.depth++;
+  learn(thread, call);
+}
+
+// While sampling: whether the call is of no concern.
+bool is_passed_over(Thread& thread, const at::RecordFunction& call) {
+  if (thread.recording) return false;
+  if (process().window_of.load(std::memory_order_relaxed) != &thread) return true;
+  return thread.depth == 0 && !is_in_window(thread, call);
+}
+
+void see(Thread& thread, const at::RecordFunction& call) {
+  auto& all = process();
+  if (all.is_sampling.load(std::memory_order_relaxed)) {
+    thread.windows.events++;
+    if (is_passed_over(thread, call)) return;
+  } else if ((++thread.windows.events & (kBlock - 1)) == 0 && all.budget.is_limited() &&
+             all.budget.is_spent_by(thread.windows)) {
+    begin_sampling();
+    return;
+  }
+  if (thread.depth > 0) return see_nested(thread, call);
+  if (auto* overload = overload_of(call)) count(thread, call, overload);
+}
+
+std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& call) {
+  if (!process().is_running.load(std::memory_order_relaxed)) return nullptr;
+  try {
+    if (auto* thread = this_thread()) see(*thread, call);
+  } catch (const std::exception& error) {
+    stop_for(error.what());
+  } catch (...) {
+    stop_for("an unknown error");
+  }
+  return nullptr;
+}
+
+// Ranges end in the order in which they began, so that what ends at depth 0 was none of ours.
+void on_end(const at::RecordFunction&, at::ObserverContext*) {
+  auto* thread = current;
+  if (!thread || thread->depth == 0) return;
+  if (--thread->depth == 0 && thread->timed_from) add_time(*thread);
+}
+
+// Named ranges of Python (record_function) may end in another thread: ours carry a mark.
+struct StepMark : at::ObserverContext {
+  Thread* thread;
+};
+
+std::unique_ptr<at::ObserverContext> on_step(const at::RecordFunction& range) {
+  if (std::strncmp(range.name(), "Optimizer.step#", 15) != 0) return nullptr;
+  auto* thread = this_thread();
+  if (!thread) return nullptr;
+  auto mark = std::make_unique<StepMark>();
+  mark->thread = thread;
+  thread->steps++;
+  return mark;
+}
+
+void on_step_end(const at::RecordFunction&, at::ObserverContext* context) {
+  if (!context) return;
+  auto* thread = static_cast<StepMark*>(context)->thread;
+  if (thread == current && thread->steps > 0) thread->steps--;
+}
+
+void start(const std::string& folder, const char* attributes, uint64_t capacity,
+           uint64_t pid_namespace, double budget, double event_ns, bool with_time) {
+  auto& all = process();
+  static std::once_flag once;
+  std::call_once(once, [] {
+    overload_of_a_range = at::RecordFunction().overload_name();
+    pthread_atfork(&lock_switching, &unlock_switching, &after_fork_in_child);
+  });
+  std::lock_guard<std::mutex> lock(all.switching);
+  if (all.is_running) throw std::runtime_error("the capture runs already");
+  {
+    std::lock_guard<std::mutex> inner(all.mutex);
+    all.folder = folder;
+    all.capacity = capacity;
+    all.pid_namespace = pid_namespace;
+    all.with_time = with_time;
+    all.generation++;  // a folder of its own: no slot of an earlier start is in it
+  }
+  all.operators.keep(parse_kept(attributes));
+  all.budget.set(budget, event_ns);
+  all.is_sampling = false;
+  all.window_of = nullptr;
+  all.counting = at::addGlobalCallback(at::RecordFunctionCallback(&on_start, &on_end)
+                                           .needsInputs(true)
+                                           .scopes({at::RecordScope::FUNCTION}));
+  all.steps = at::addGlobalCallback(at::RecordFunctionCallback(&on_step, &on_step_end)
+                                        .scopes({at::RecordScope::USER_SCOPE}));
+  all.is_running = true;
+}
+
+void stop() {
+  auto& all = process();
+  std::lock_guard<std::mutex> lock(all.switching);
+  if (!all.is_running.exchange(false)) return;
+  if (all.is_sampling.exchange(false)) at::removeCallback(all.opening);
+  at::removeCallback(all.counting);
+  at::removeCallback(all.steps);
+}
+
+// ---- regions
+
+void begin_recording(Thread& thread) {
+  auto& all = process();
+  thread.recording = std::make_unique<Recording>();
+  thread.recording->depth_before = thread.depth;
+  thread.depth = 0;
+  std::lock_guard<std::mutex> lock(all.switching);
+  if (all.is_running && all.is_sampling) switch_counting(true);
+}
+
+int64_t end_recording(Thread& thread) {
+  auto& all = process();
+  if (!thread.recording) return -1;
+  auto recording = std::move(thread.recording);
+  thread.depth = recording->depth_before;
+  {
+    std::lock_guard<std::mutex> lock(all.switching);
+    if (all.is_running && all.is_sampling && !all.window_of.load()) switch_counting(false);
+  }
+  std::lock_guard<std::mutex> lock(all.mutex);
+  all.regions.push_back(std::make_unique<Region>(std::move(recording->region)));
+  return static_cast<int64_t>(all.regions.size()) - 1;
+}
+
+void run_region(Thread& thread, int64_t id) {
+  auto& all = process();
+  if (!all.is_running) return;
+  Region* region;
+  {
+    std::lock_guard<std::mutex> lock(all.mutex);
+    region = all.regions.at(static_cast<size_t>(id)).get();
+    if (region->generation != all.generation.load()) {
+      for (auto& item : region->items) item.slot = new_slot(item.description);
+      region->generation = all.generation;
+    }
+  }
+  auto* slots = all.spool->slots();
+  for (const auto& item : region->items) {
+    slots[item.slot].calls.fetch_add(item.calls, std::memory_order_relaxed);
+    thread.counted += item.calls;
+  }
+}
+
+// Runs `work` on the calling thread's state; -1 when it failed.
+template <typename Work>
+int64_t on_this_thread(const Work& work) {
+  try {
+    auto* thread = this_thread();
+    return thread ? work(*thread) : -1;
+  } catch (...) {
+    return -1;
+  }
+}
+
+}  // namespace
+}  // namespace aimatrix
+
+// ---- the interface: see monitoring/agent/native.py, which is its only user
+
+extern "C" {
+
+int aimatrix_abi() { return 1; }
+
+// 0, or 1 when the capture could not be started.
+int aimatrix_start(const char* folder, const char* attributes, uint64_t capacity,
+                   uint64_t pid_namespace, double budget, double event_ns, int with_time) {
+  try {
+    aimatrix::start(folder, attributes, capacity, pid_namespace, budget, event_ns, with_time != 0);
+    return 0;
+  } catch (...) {
+    return 1;
+  }
+}
+
+void aimatrix_stop() {
+  try {
+    aimatrix::stop();
+  } catch (...) {
+  }
+}
+
+// Operator calls that this process has counted itself, and those of regions.
+int64_t aimatrix_seen() {
+  auto& all = aimatrix::process();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  uint64_t sum = 0;
+  for (const auto& thread : all.threads) sum += thread->counted;
+  return static_cast<int64_t>(sum);
+}
+
+// From here to the end, this thread's operators are listed instead of counted, fake ones too.
+void aimatrix_record_begin() {
+  aimatrix::on_this_thread([](auto& thread) -> int64_t {
+    aimatrix::begin_recording(thread);
+    return 0;
+  });
+}
+
+// The list's id, -1 when there is none.
+int64_t aimatrix_record_end() {
+  return aimatrix::on_this_thread([](auto& thread) { return aimatrix::end_recording(thread); });
+}
+
+// Counts every operator of the list, as often as it is there.
+void aimatrix_region_run(int64_t id) {
+  aimatrix::on_this_thread([id](auto& thread) -> int64_t {
+    aimatrix::run_region(thread, id);
+    return 0;
+  });
+}
+
+// The same, and until it is left this thread's own operators are inside of it.
+void aimatrix_region_enter(int64_t id) {
+  aimatrix::on_this_thread([id](auto& thread) -> int64_t {
+    thread.depth++;
+    aimatrix::run_region(thread, id);
+    return 0;
+  });
+}
+
+void aimatrix_region_leave() {
+  aimatrix::on_this_thread([](auto& thread) -> int64_t {
+    if (thread.depth > 0) thread.depth--;
+    return 0;
+  });
+}
+
+}  // extern "C"

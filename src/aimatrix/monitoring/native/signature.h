@@ -1,0 +1,300 @@
+// A call's signature: as words that are compared at each call, and as text that is written once.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/ivalue.h>
+#include <ATen/record_function.h>
+
+#include <string>
+#include <vector>
+
+#include "operators.h"
+
+namespace aimatrix {
+
+enum class Phase : uint8_t { forward, backward, optimizer };
+
+inline const char* name_of(Phase phase) {
+  constexpr const char* names[] = {"forward", "backward", "optimizer"};
+  return names[static_cast<int>(phase)];
+}
+
+// What a call is to us.
+enum class Work : uint8_t {
+  physical,  // it computes
+  none,      // on tensors without data (meta, fake), or a profiler's mark
+  deeper,    // on a wrapper (subclass, vmap): what it does to plain tensors is called further in
+  nameless,  // on nested tensors, which have no shape: only its name is told
+};
+
+inline bool is_absent(const c10::TensorImpl* tensor) {
+  return tensor == nullptr || tensor == c10::UndefinedTensorImpl::singleton();
+}
+
+// The words of one signature; memory is kept from call to call.
+class Words {
+ public:
+  void begin(const Operator* called, Phase phase) {
+    size_ = 0;
+    add(reinterpret_cast<uintptr_t>(called) << 2 | static_cast<uint64_t>(phase));
+  }
+  void add(uint64_t word) {
+    if (size_ == words_.size()) words_.resize(2 * size_);
+    words_[size_++] = word;
+  }
+  const uint64_t* data() const { return words_.data(); }
+  size_t size() const { return size_; }
+
+  uint64_t hash() const {
+    uint64_t value = 0x9E3779B97F4A7C15ULL * size_;
+    for (size_t i = 0; i < size_; i++) {
+      value = (value ^ words_[i]) * 0xFF51AFD7ED558CCDULL;
+      value ^= value >> 32;
+    }
+    return value ? value : 1;  // 0 marks an empty place
+  }
+
+ private:
+  std::vector<uint64_t> words_ = std::vector<uint64_t>(64);
+  size_t size_ = 0;
+};
+
+// Marks that tell values of different types apart.
+constexpr uint64_t kAbsent = 1ULL << 56, kTensor = 2ULL << 56, kInt = 3ULL << 56,
+                   kText = 4ULL << 56, kList = 5ULL << 56, kOther = 6ULL << 56;
+
+// The keys of tensors that stand for others.
+constexpr c10::DispatchKeySet kWrappers(
+    {c10::DispatchKey::Python, c10::DispatchKey::FuncTorchBatched,
+     c10::DispatchKey::FuncTorchGradWrapper, c10::DispatchKey::Functionalize});
+
+// Adds a tensor to the words. `recording`: fake tensors stand for real ones.
+inline Work add_tensor(Words& words, const c10::IValue& value, bool recording) {
+  if (!value.isTensor()) {
+    words.add(value.isNone() ? kAbsent : kOther);  // a number in a tensor's place
+    return Work::physical;
+  }
+  auto* tensor = value.unsafeToTensorImpl();
+  if (is_absent(tensor)) {
+    words.add(kAbsent);
+    return Work::physical;
+  }
+  auto keys = tensor->key_set();
+  if (keys.has_any(kWrappers)) {
+    if (!recording) return Work::deeper;
+    if (tensor->has_symbolic_sizes_strides()) return Work::none;
+  }
+  if (keys.has(c10::DispatchKey::NestedTensor)) return Work::nameless;
+  auto device = tensor->device_type();
+  if (device == c10::DeviceType::Meta) return Work::none;
+  if (tensor->has_symbolic_sizes_strides()) return Work::nameless;
+  auto sizes = tensor->sizes();
+  words.add(
+      kTensor | static_cast<uint64_t>(sizes.size()) << 32 |
+      static_cast<uint64_t>(static_cast<uint8_t>(device)) << 16 |
+      static_cast<uint64_t>(static_cast<uint8_t>(c10::typeMetaToScalarType(tensor->dtype()))));
+  for (auto size : sizes) words.add(static_cast<uint64_t>(size));
+  return Work::physical;
+}
+
+inline Work add_tensors(Words& words, const c10::IValue& value, bool recording) {
+  if (!value.isList()) return add_tensor(words, value, recording);
+  auto items = value.toListRef();
+  words.add(kList | items.size());
+  for (const auto& item : items) {
+    auto work = add_tensor(words, item, recording);
+    if (work != Work::physical) return work;
+  }
+  return Work::physical;
+}
+
+inline void add_kept(Words& words, const c10::IValue& value) {
+  if (value.isInt()) {
+    words.add(kInt);
+    words.add(static_cast<uint64_t>(value.toInt()));
+  } else if (value.isBool()) {
+    words.add(kInt | (value.toBool() ? 2 : 1));
+  } else if (value.isNone()) {
+    words.add(kAbsent);
+  } else if (value.isString()) {
+    words.add(kText);
+    words.add(std::hash<std::string_view>{}(value.toStringRef()));
+  } else if (value.isList()) {
+    auto items = value.toListRef();
+    words.add(kList | items.size());
+    for (const auto& item : items) add_kept(words, item);
+  } else {
+    words.add(kOther);
+  }
+}
+
+// The whole signature of a call in words.
+inline Work add_call(
+    Words& words, const Operator& called, Phase phase, c10::ArrayRef<const c10::IValue> inputs,
+    bool recording) {
+  words.begin(&called, phase);
+  if (called.is_mark) return Work::none;
+  for (const auto& argument : called.arguments) {
+    if (argument.index >= inputs.size()) break;
+    const auto& value = inputs[argument.index];
+    Work work = Work::physical;
+    switch (argument.how) {
+      case How::tensor:
+        work = add_tensor(words, value, recording);
+        break;
+      case How::tensors:
+        work = add_tensors(words, value, recording);
+        break;
+      case How::kept:
+        add_kept(words, value);
+        break;
+      case How::device:
+        if (value.isDevice() && value.toDevice().type() == c10::DeviceType::Meta) work = Work::none;
+        break;
+    }
+    if (work == Work::nameless) words.begin(&called, phase);
+    if (work != Work::physical) return work;
+  }
+  return Work::physical;
+}
+
+// ---- as text: JSON as in docs/file-formats.md, "Spool"
+
+constexpr size_t kLongestText = 64;
+
+inline void write_text(std::string& out, std::string_view text) {
+  constexpr const char* digits = "0123456789abcdef";
+  out += '"';
+  for (unsigned char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += static_cast<char>(c);
+    } else if (c < 0x20 || c == 0x7f) {
+      out += "\\u00";
+      out += digits[c >> 4];
+      out += digits[c & 15];
+    } else {
+      out += static_cast<char>(c);
+    }
+  }
+  out += '"';
+}
+
+// torch's Python name of a dtype.
+inline std::string dtype_name(c10::ScalarType type) {
+  switch (type) {
+    case c10::ScalarType::Byte: return "uint8";
+    case c10::ScalarType::Char: return "int8";
+    case c10::ScalarType::Short: return "int16";
+    case c10::ScalarType::Int: return "int32";
+    case c10::ScalarType::Long: return "int64";
+    case c10::ScalarType::Half: return "float16";
+    case c10::ScalarType::Float: return "float32";
+    case c10::ScalarType::Double: return "float64";
+    case c10::ScalarType::ComplexHalf: return "complex32";
+    case c10::ScalarType::ComplexFloat: return "complex64";
+    case c10::ScalarType::ComplexDouble: return "complex128";
+    default: break;
+  }
+  std::string name = c10::toString(type);
+  for (auto& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name;
+}
+
+inline void write_tensor(std::string& out, const c10::IValue& value) {
+  if (!value.isTensor() || is_absent(value.unsafeToTensorImpl())) {
+    out += "null";
+    return;
+  }
+  auto* tensor = value.unsafeToTensorImpl();
+  out += "{\"shape\":[";
+  const char* comma = "";
+  for (auto size : tensor->sizes()) {
+    out += comma;
+    out += std::to_string(size);
+    comma = ",";
+  }
+  out += "],\"dtype\":";
+  write_text(out, dtype_name(c10::typeMetaToScalarType(tensor->dtype())));
+  out += ",\"device\":";
+  write_text(out, c10::DeviceTypeName(tensor->device_type(), /*lower_case=*/true));
+  out += '}';
+}
+
+// Whether a kept value can be told: numbers with a fraction and long texts stay in the process.
+inline bool can_tell(const c10::IValue& value) {
+  if (value.isString()) return value.toStringRef().size() <= kLongestText;
+  if (value.isList()) {
+    for (const auto& item : value.toListRef()) {
+      if (!can_tell(item)) return false;
+    }
+    return true;
+  }
+  return value.isInt() || value.isBool() || value.isNone();
+}
+
+inline void write_kept(std::string& out, const c10::IValue& value) {
+  if (value.isInt()) {
+    out += std::to_string(value.toInt());
+  } else if (value.isBool()) {
+    out += value.toBool() ? "true" : "false";
+  } else if (value.isString()) {
+    write_text(out, value.toStringRef());
+  } else if (value.isList()) {
+    out += '[';
+    const char* comma = "";
+    for (const auto& item : value.toListRef()) {
+      out += comma;
+      write_kept(out, item);
+      comma = ",";
+    }
+    out += ']';
+  } else {
+    out += "null";
+  }
+}
+
+inline void write_argument(std::string& out, How how, const c10::IValue& value) {
+  if (how == How::kept) {
+    write_kept(out, value);
+  } else if (how == How::tensors && value.isList()) {
+    out += '[';
+    const char* comma = "";
+    for (const auto& item : value.toListRef()) {
+      out += comma;
+      write_tensor(out, item);
+      comma = ",";
+    }
+    out += ']';
+  } else {
+    write_tensor(out, value);
+  }
+}
+
+// The call without its slot: `"name":...,"arguments":{...}}`. Without inputs, its name alone.
+inline std::string describe(
+    const Operator& called, Phase phase, c10::ArrayRef<const c10::IValue> inputs) {
+  std::string out = "\"name\":";
+  write_text(out, called.name);
+  out += ",\"overload\":";
+  write_text(out, called.overload);
+  out += ",\"phase\":\"";
+  out += name_of(phase);
+  out += "\",\"arguments\":{";
+  const char* comma = "";
+  for (const auto& argument : called.arguments) {
+    if (argument.index >= inputs.size()) break;
+    const auto& value = inputs[argument.index];
+    if (argument.how == How::device) continue;
+    if (argument.how == How::kept && !can_tell(value)) continue;
+    out += comma;
+    write_text(out, argument.name);
+    out += ':';
+    write_argument(out, argument.how, value);
+    comma = ",";
+  }
+  out += "}}";
+  return out;
+}
+
+}  // namespace aimatrix
