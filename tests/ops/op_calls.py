@@ -70,3 +70,29 @@ def movement(kind: str, *inputs: tuple[int, ...], **more: Any) -> OpCall:
 def reduction(kind: str, shape: tuple[int, ...], *dims: int, keepdim: bool = False) -> OpCall:
     """A reduction over ``dims`` (none: over all)."""
     return OpCall.create("reduction", kind, {"input": shape, "dims": dims, "keepdim": keepdim})
+
+
+def attention(kind: str, **attributes: Any) -> OpCall:
+    """Attention of one head over one sequence, neither causal nor masked, unless given."""
+    defaults = {"batch": 1, "heads": 1, "kv_heads": 1, "causal": False, "mask": None}
+    return OpCall.create("attention", kind, defaults | attributes)
+
+
+def recurrent(kind: str, **attributes: Any) -> OpCall:
+    """A recurrent layer in one direction, with bias, unless given otherwise."""
+    attributes = {"batch": 1, "steps": 1, "layers": 1, "proj_size": 0, **attributes}
+    attributes = {"bidirectional": False, "bias": True, **attributes}
+    rows = attributes["batch"] * attributes["steps"]
+    return OpCall.create("recurrent", kind, {"rows": rows, **attributes})
+
+
+def streaming(
+    family: str,
+    kind: str,
+    inputs: tuple[tuple[int, ...], ...],
+    outputs: tuple[tuple[int, ...], ...],
+    indices: int = 0,
+) -> OpCall:
+    """An operator that reads and writes these shapes."""
+    attributes = {"inputs": inputs, "outputs": outputs, "indices": indices}
+    return OpCall.create(family, kind, attributes)

@@ -1,7 +1,16 @@
 """Costs of every family against figures computed by hand."""
 
 import pytest
-from op_calls import convolution, matmul, movement, pooling, reduction
+from op_calls import (
+    attention,
+    convolution,
+    matmul,
+    movement,
+    pooling,
+    recurrent,
+    reduction,
+    streaming,
+)
 
 from aimatrix import ops
 from aimatrix.errors import InputError
@@ -54,6 +63,22 @@ DILATED = convolution(
 VOLUME = convolution(
     in_channels=2, out_channels=3, input_size=(4, 6, 8), kernel_size=(2, 3, 4), dtype="bfloat16"
 )
+
+# both gradients of VGG16's second layer, and its bias's
+VGG_2_BACKWARD = OpCall.create(
+    "convolution",
+    "conv2d_backward",
+    {**dict(VGG_2.attributes), "input_gradient": True, "weight_gradient": True},
+)
+LSTM = {"batch": 2, "steps": 3, "input_size": 5, "hidden_size": 7}
+# four gates of 7, from 5 inputs and 7 states
+LSTM_WEIGHTS = 4 * 7 * (5 + 7)
+LSTM_STATES = 2 * (7 + 7)
+# of the second layer in two directions: the states of both, which are projected to 3
+PROJECTED_WEIGHTS = 2 * (4 * 7 * (5 + 3) + 7 * 3 + 4 * 7 * (6 + 3) + 7 * 3)
+PROJECTED_STATES = 2 * 4 * (3 + 7)
+ATTENTION = {"query_len": 1, "key_len": 1, "head_dim": 1, "value_dim": 1}
+EMBEDDING = {"rows": 100, "width": 8, "indices": 6}
 
 # Warps: blocks of 4096 outputs, 4 warps each, for implicit GEMM; of 128 outputs for one thread
 # per output; of 512 for vectors.
@@ -213,6 +238,271 @@ CASES = [
     ),
     (movement("view", (10, 10)), None, Cost(macs=0, bytes_read=0, bytes_written=0, warps=0)),
     (
+        VGG_2_BACKWARD,
+        (1, 64, 224, 224),
+        Cost(
+            macs=2 * 1_849_688_064,
+            bytes_read=4 * (2 * 64 * 224 * 224 + 36_864),
+            bytes_written=4 * (64 * 224 * 224 + 36_864 + 64),
+            parameters=36_864,
+            warps=4 * (784 + 9),  # 64 * 64 * 9 / 4096 = 9 for the weights
+        ),
+    ),
+    (
+        OpCall.create(
+            "convolution",
+            "conv2d_backward",
+            {**dict(DEPTHWISE.attributes), "input_gradient": True, "weight_gradient": False},
+        ),
+        (2, 32, 14, 14),
+        Cost(
+            macs=2 * 32 * 14 * 14 * 9,
+            bytes_read=4 * (2 * 32 * 14 * 14 + 288),
+            bytes_written=4 * 2 * 32 * 14 * 14,
+            parameters=288,
+            warps=4 * 98,
+        ),
+    ),
+    (
+        OpCall.create(
+            "pooling",
+            "max_pool2d_backward",
+            dict(pooling("max_pool", input_size=(8, 8), kernel_size=(2, 2)).attributes),
+        ),
+        (1, 1, 8, 8),
+        Cost(macs=0, bytes_read=16 * (4 + 8), bytes_written=4 * 64, warps=4),
+    ),
+    (
+        OpCall.create(
+            "normalization",
+            "layer_norm_backward",
+            {"input": (2, 3, 16), "parameters": 28, "gradients": 32},
+        ),
+        (2, 3, 16),
+        Cost(
+            macs=0,
+            bytes_read=4 * (2 * 96 + 28),
+            bytes_written=4 * (96 + 32),
+            parameters=28,
+            warps=4,
+        ),
+    ),
+    (
+        attention(
+            "sdpa",
+            batch=2,
+            heads=8,
+            kv_heads=2,
+            query_len=200,
+            key_len=300,
+            head_dim=64,
+            value_dim=32,
+            mask=(200, 300),
+        ),
+        (2, 8, 200, 32),
+        Cost(
+            macs=2 * 8 * 200 * 300 * (64 + 32),
+            bytes_read=4 * (2 * 8 * 200 * 64 + 2 * 2 * 300 * (64 + 32) + 200 * 300),
+            bytes_written=4 * 2 * 8 * 200 * 32,
+            warps=4 * 16 * 2,  # two blocks of 128 queries
+        ),
+    ),
+    (
+        attention(
+            "sdpa_backward", heads=4, kv_heads=4, query_len=10, key_len=12, head_dim=8, value_dim=8
+        ),
+        (1, 4, 10, 8),
+        Cost(
+            macs=5 * 4 * 10 * 12 * 8,
+            bytes_read=4 * (3 * 4 * 10 * 8 + 2 * 4 * 12 * 8),
+            bytes_written=4 * (4 * 10 * 8 + 2 * 4 * 12 * 8),
+            warps=8 * 4,
+        ),
+    ),
+    (
+        OpCall.create(
+            "transformer_layer",
+            "encoder_layer",
+            {
+                "batch": 2,
+                "query_len": 3,
+                "key_len": 3,
+                "embed_dim": 8,
+                "heads": 2,
+                "feedforward": 16,
+            },
+        ),
+        (2, 3, 8),
+        Cost(
+            # four projections, scores and their use, two linear layers
+            macs=6 * (4 * 64 + 2 * 3 * 8 + 2 * 8 * 16),
+            bytes_read=4 * (6 * 8 + 600),
+            bytes_written=4 * 6 * 8,
+            parameters=4 * 72 + (8 * 16 + 16) + (16 * 8 + 8) + 4 * 8,
+            warps=4 * (4 + 4 + 2 + 2),
+        ),
+    ),
+    (
+        recurrent("lstm", **LSTM),
+        (6, 7),
+        Cost(
+            macs=6 * LSTM_WEIGHTS,
+            bytes_read=4 * (6 * 5 + LSTM_WEIGHTS + 2 * 28 + LSTM_STATES),
+            bytes_written=4 * (6 * 7 + LSTM_STATES),
+            parameters=LSTM_WEIGHTS + 2 * 28,
+            warps=4 * (1 + 3 * 2),  # the inputs at once, then state and gates of each step
+        ),
+    ),
+    (
+        recurrent("lstm", **LSTM, layers=2, bidirectional=True, proj_size=3, bias=False),
+        (6, 6),
+        Cost(
+            macs=6 * PROJECTED_WEIGHTS,
+            bytes_read=4 * (6 * 5 + PROJECTED_WEIGHTS + PROJECTED_STATES),
+            bytes_written=4 * (6 * 6 + PROJECTED_STATES),
+            parameters=PROJECTED_WEIGHTS,
+            warps=4 * 4 * (1 + 3 * 3),
+        ),
+    ),
+    (
+        recurrent("gru_cell", batch=2, input_size=5, hidden_size=7),
+        (2, 7),
+        Cost(
+            macs=2 * 3 * 7 * 12,
+            bytes_read=4 * (2 * 5 + 3 * 7 * 12 + 2 * 21 + 2 * 7),
+            bytes_written=4 * 2 * 7,
+            parameters=3 * 7 * 12 + 2 * 21,
+            warps=4 * 3,
+        ),
+    ),
+    (
+        recurrent("rnn_tanh_backward", batch=2, steps=3, rows=5, input_size=5, hidden_size=7),
+        (5, 7),
+        Cost(
+            macs=2 * 5 * 7 * 12,
+            bytes_read=4 * (5 * 5 + 7 * 12 + 14 + 2 * 7 + 2 * 5 * 7),
+            bytes_written=4 * (5 * 5 + 7 * 12 + 14 + 2 * 7),
+            parameters=7 * 12 + 14,
+            warps=2 * 4 * (1 + 3 * 2),
+        ),
+    ),
+    (
+        OpCall.create(
+            "contraction",
+            "chain_matmul",
+            {
+                "products": ((1, 10, 40, 30), (5, 64, 65, 2)),
+                "inputs": ((10, 30), (30, 40)),
+                "outputs": ((10, 40),),
+                "parameters": 7,
+            },
+        ),
+        (10, 40),
+        Cost(
+            macs=10 * 30 * 40 + 5 * 64 * 65 * 2,
+            bytes_read=4 * 1500,
+            bytes_written=4 * 400,
+            parameters=7,
+            warps=4 * (1 + 5 * 2),
+        ),
+    ),
+    (
+        OpCall.create("embedding", "embedding", {**EMBEDDING, "outputs": 6, "weighted": False}),
+        (6, 8),
+        Cost(
+            macs=0,
+            bytes_read=4 * 48 + 8 * 6,
+            bytes_written=4 * 48,
+            parameters=800,
+            warps=4,
+        ),
+    ),
+    (
+        OpCall.create("embedding", "embedding_bag", {**EMBEDDING, "outputs": 2, "weighted": True}),
+        (2, 8),
+        Cost(
+            macs=48,
+            bytes_read=4 * (48 + 6) + 8 * 6,
+            bytes_written=4 * 16,
+            parameters=800,
+            warps=4,
+        ),
+    ),
+    (
+        OpCall.create(
+            "embedding", "embedding_backward", {**EMBEDDING, "outputs": 6, "weighted": False}
+        ),
+        (100, 8),
+        Cost(
+            macs=0,
+            bytes_read=4 * 48 + 8 * 6,
+            bytes_written=4 * 800,
+            parameters=800,
+            warps=4 * 2,
+        ),
+    ),
+    (
+        OpCall.create(
+            "fourier",
+            "c2c",
+            {"points": (16, 4), "transforms": 3, "input": (3, 16, 4), "output": (3, 16, 4)},
+            dtype="complex64",
+        ),
+        (3, 16, 4),
+        Cost(
+            macs=3 * 960,  # 5/2 * 64 * 6
+            bytes_read=8 * 192,
+            bytes_written=8 * 192,
+            warps=4 * 2,
+        ),
+    ),
+    (
+        OpCall.create(
+            "fourier", "r2c", {"points": (16,), "transforms": 2, "input": (2, 16), "output": (2, 9)}
+        ),
+        (2, 9),
+        Cost(macs=2 * 80, bytes_read=4 * 32, bytes_written=8 * 18, warps=4),
+    ),
+    (
+        OpCall.create(
+            "elementwise",
+            "_fused_adam",
+            {"inputs": ((600,),) * 4, "outputs": ((600,),) * 3},
+        ),
+        None,
+        Cost(macs=0, bytes_read=4 * 2400, bytes_written=4 * 1800, warps=4 * 4),
+    ),
+    (
+        reduction("max", (2, 5), 1),
+        (2,),
+        Cost(macs=0, bytes_read=40, bytes_written=2 * (4 + 8), warps=4),
+    ),
+    (
+        reduction("var_mean", (2, 5), 1),
+        (2,),
+        Cost(macs=0, bytes_read=40, bytes_written=2 * 2 * 4, warps=4),
+    ),
+    (
+        streaming("loss", "cross_entropy_loss", ((32, 10),), ((),), 32),
+        (),
+        Cost(macs=0, bytes_read=4 * 320 + 8 * 32, bytes_written=4, warps=4 * 3),
+    ),
+    (
+        streaming("sorting", "topk", ((2, 50),), ((2, 5),), 10),
+        (2, 5),
+        Cost(macs=0, bytes_read=4 * 100 + 8 * 10, bytes_written=4 * 10, warps=4),
+    ),
+    (
+        streaming("resampling", "upsample_nearest2d", ((1, 3, 8, 8),), ((1, 3, 16, 16),)),
+        (1, 3, 16, 16),
+        Cost(macs=0, bytes_read=4 * 192, bytes_written=4 * 768, warps=4 * 6),
+    ),
+    (
+        streaming("indexing", "nonzero", ((4, 4),), ()),
+        None,
+        Cost(macs=0, bytes_read=64, bytes_written=0, warps=4),
+    ),
+    (
         OpCall.create("unknown", "aten::erf", {"inputs": ((3, 5), (2,))}),
         None,
         Cost(macs=None, bytes_read=4 * 17, bytes_written=0, warps=None),
@@ -251,7 +541,9 @@ def test_every_family_is_in_the_cases() -> None:
 
 BAD_VALUES = (None, -1, 1.5, "3", (1, -1), (1.5,))
 #: axes may be counted from the end, and pads may cut
-GOOD_ALL_THE_SAME = {("dims", (1, -1)), ("dim", -1), ("pads", (1, -1))}
+GOOD_ALL_THE_SAME = {("dims", (1, -1)), ("dim", -1), ("pads", (1, -1)), ("mask", None)}
+#: (family, attribute) of those that may be left out
+OPTIONAL = {("elementwise", "outputs")}
 
 
 @pytest.mark.parametrize(
@@ -267,7 +559,8 @@ GOOD_ALL_THE_SAME = {("dims", (1, -1)), ("dim", -1), ("pads", (1, -1))}
 def test_a_missing_or_bad_attribute_is_named(call: OpCall, attribute: str, bad: object) -> None:
     without = {name: value for name, value in call.attributes if name != attribute}
     missing = OpCall.create(call.family, call.kind, without)
-    for broken in (missing, call.replace(**{attribute: bad})):
+    wrong = [call.replace(**{attribute: bad})]
+    for broken in wrong if (call.family, attribute) in OPTIONAL else [missing, *wrong]:
         with pytest.raises(InputError, match=attribute):
             ops.cost(broken)
 
@@ -303,6 +596,22 @@ def test_a_missing_or_bad_attribute_is_named(call: OpCall, attribute: str, bad: 
         (reduction("sum", (2, 3), 2), "no axes of its input"),
         (OpCall.create("matmul", "mm", {}, dtype="int3"), "lacks its attribute"),
         (OpCall.create("elementwise", "relu", {"inputs": ((1,),)}, dtype="int3"), "dtype 'int3'"),
+        (attention("sdpa", heads=8, kv_heads=3, **ATTENTION), "kv_heads do not divide"),
+        (attention("hard_attention", **ATTENTION), "no attention"),
+        (recurrent("lstm", **LSTM, rows=7), "more rows"),
+        (recurrent("elman", **LSTM), "no recurrent layer"),
+        (
+            OpCall.create("embedding", "hash", {**EMBEDDING, "outputs": 6, "weighted": False}),
+            "no embedding",
+        ),
+        (
+            OpCall.create(
+                "fourier",
+                "c2c",
+                {"points": (2**40, 2**40), "transforms": 1, "input": (1,), "output": (1,)},
+            ),
+            "more points",
+        ),
         (OpCall.create("astrology", "sign", {}), "unknown operator family 'astrology'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Convolution: 1, 2 and 3 dimensions, grouped, depthwise, dilated, transposed."""
+"""Convolution: 1 to 3 dimensions, grouped, depthwise, dilated, transposed; and its gradients."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ class Convolution(Family):
 
     Attributes: batch, in_channels, out_channels, groups, bias; and per spatial dimension
     input_size, kernel_size, stride, padding, dilation, output_padding (0 unless transposed).
+    A kind with _backward behind has the attributes of its forward call, and which gradients it
+    computes: input_gradient, weight_gradient (each as many multiply-adds as forward), bias
+    being that of the bias.
     """
 
     name = "convolution"
@@ -31,12 +34,15 @@ class Convolution(Family):
         "dilation": is_counts,
         "output_padding": is_sizes,
     }
+    _gradients = {"input_gradient": is_flag, "weight_gradient": is_flag}
 
     def check(self, call: OpCall) -> None:
         """As `Family.check`; kind and ranks agree, groups divide channels, no output is empty."""
         super().check(call)
         rank = len(call["input_size"])
-        if call.kind not in (f"conv{rank}d", f"conv_transpose{rank}d"):
+        if is_backward(call):
+            self.check_attributes(call, self._gradients)
+        if call.kind.removesuffix("_backward") not in (f"conv{rank}d", f"conv_transpose{rank}d"):
             raise InputError(f"{call.kind!r} is no convolution of {rank} dimensions")
         per_dimension = ("kernel_size", "stride", "padding", "dilation", "output_padding")
         for attribute in per_dimension:
@@ -53,13 +59,17 @@ class Convolution(Family):
         return float(prod(sides) ** (1 / len(sides)))
 
     def _output_shape(self, call: OpCall) -> tuple[int, ...]:
+        if is_backward(call):
+            return (call["batch"], call["in_channels"], *call["input_size"])
         return (call["batch"], call["out_channels"], *output_size(call))
 
     def _cost(self, call: OpCall, itemsize: int) -> Cost:
         weights = _weights(call)
         parameters = weights + (call["out_channels"] if call["bias"] else 0)
         inputs = call["batch"] * call["in_channels"] * prod(call["input_size"])
-        outputs = prod(self._output_shape(call))
+        outputs = call["batch"] * call["out_channels"] * prod(output_size(call))
+        if is_backward(call):
+            return _backward_cost(call, inputs, outputs, itemsize)
         return Cost(
             macs=macs(call),
             bytes_read=(inputs + parameters) * itemsize,
@@ -99,7 +109,10 @@ def conv2d(
 
 
 def output_size(call: OpCall) -> tuple[int, ...]:
-    """Output size per spatial dimension (torch.nn.ConvNd and ConvTransposeNd, "Shape")."""
+    """Output size per spatial dimension (torch.nn.ConvNd and ConvTransposeNd, "Shape").
+
+    Of the forward operator, also where the call is its backward one.
+    """
     dimensions = zip(
         call["input_size"],
         call["kernel_size"],
@@ -114,7 +127,7 @@ def output_size(call: OpCall) -> tuple[int, ...]:
 
 
 def macs(call: OpCall) -> int:
-    """Multiply-adds: each position of the kernel's sliding, times the weights behind one channel.
+    """Multiply-adds of the forward operator: positions of the kernel x weights behind one channel.
 
     A convolution does in_channels / groups x kernel for each output element; a transposed one
     does out_channels / groups x kernel for each input element.
@@ -130,6 +143,11 @@ def macs(call: OpCall) -> int:
 def is_transposed(call: OpCall) -> bool:
     """Whether the call is a transposed convolution."""
     return call.kind.startswith("conv_transpose")
+
+
+def is_backward(call: OpCall) -> bool:
+    """Whether the call computes gradients of a convolution."""
+    return call.kind.endswith("_backward")
 
 
 def is_depthwise(call: OpCall) -> bool:
@@ -161,6 +179,26 @@ def _transposed_size(
     size: int, kernel: int, stride: int, padding: int, dilation: int, output_padding: int
 ) -> int:
     return (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1
+
+
+def _backward_cost(call: OpCall, inputs: int, outputs: int, itemsize: int) -> Cost:
+    """Of the gradients: the input's needs the weights, the weights' needs the input."""
+    weights, bias = _weights(call), call["out_channels"] if call["bias"] else 0
+    to_input, to_weights = call["input_gradient"], call["weight_gradient"]
+    read = outputs + to_input * weights + to_weights * inputs
+    written = to_input * inputs + to_weights * weights + bias
+    warps = 0
+    if to_input:
+        warps += _warps(call, inputs)
+    if to_weights:
+        warps += launch.gemm_warps(weights // call["groups"], call["groups"])
+    return Cost(
+        macs=(to_input + to_weights) * macs(call),
+        bytes_read=read * itemsize,
+        bytes_written=written * itemsize,
+        parameters=weights,
+        warps=warps,
+    )
 
 
 def _weights(call: OpCall) -> int:

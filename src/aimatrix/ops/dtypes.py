@@ -30,6 +30,10 @@ _ITEMSIZE = {
 }
 
 
+#: bytes of an index into a tensor (int64), whatever the dtype of the tensor
+INDEX_BYTES = 8
+
+
 def itemsize(dtype: str) -> int:
     """Bytes per element of ``dtype``. Raises InputError for a dtype that is not known."""
     if dtype not in _ITEMSIZE:

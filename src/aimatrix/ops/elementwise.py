@@ -13,7 +13,9 @@ from aimatrix.ops.family import Family, is_shapes
 class Elementwise(Family):
     """Kinds: the operator's own name (relu, add, mul ...). No multiply-adds.
 
-    Attributes: inputs, the shapes of the operands that are tensors.
+    Attributes: inputs, the shapes of the operands that are tensors; outputs, the shapes of what
+    comes out where that is not one tensor of their common shape (a fused step over many
+    tensors of an optimizer, both halves of a gate).
     """
 
     name = "elementwise"
@@ -22,19 +24,28 @@ class Elementwise(Family):
     def check(self, call: OpCall) -> None:
         """As `Family.check`, and that the operands' shapes broadcast."""
         super().check(call)
-        broadcast(call["inputs"])
+        if "outputs" in dict(call.attributes):
+            self.check_attributes(call, {"outputs": is_shapes})
+        else:
+            broadcast(call["inputs"])
 
-    def _output_shape(self, call: OpCall) -> tuple[int, ...]:
-        return broadcast(call["inputs"])
+    def _output_shape(self, call: OpCall) -> tuple[int, ...] | None:
+        outputs = _outputs(call)
+        return outputs[0] if len(outputs) == 1 else None
 
     def _cost(self, call: OpCall, itemsize: int) -> Cost:
-        outputs = prod(broadcast(call["inputs"]))
+        outputs = sum(prod(shape) for shape in _outputs(call))
         return Cost(
             macs=0,
             bytes_read=sum(prod(shape) for shape in call["inputs"]) * itemsize,
             bytes_written=outputs * itemsize,
             warps=launch.vector_warps(outputs),
         )
+
+
+def _outputs(call: OpCall) -> tuple[tuple[int, ...], ...]:
+    outputs = dict(call.attributes).get("outputs")
+    return outputs if outputs is not None else (broadcast(call["inputs"]),)  # type: ignore
 
 
 def broadcast(shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:

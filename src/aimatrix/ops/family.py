@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aimatrix.errors import InputError
@@ -36,8 +36,12 @@ class Family(ABC):
 
     def check(self, call: OpCall) -> None:
         """Raise InputError unless every required attribute is there and well formed."""
+        self.check_attributes(call, self.required)
+
+    def check_attributes(self, call: OpCall, required: Mapping[str, Check]) -> None:
+        """Raise InputError unless all of ``required`` are there and well formed."""
         attributes = dict(call.attributes)
-        for attribute, accepts in self.required.items():
+        for attribute, accepts in required.items():
             if attribute not in attributes:
                 raise InputError(f"a {call.kind} lacks its attribute {attribute}")
             if not accepts(attributes[attribute]):

@@ -8,6 +8,8 @@ where no GPU was watched. It is one documented assumption per kernel, the same o
   output of a group (or of a batched product), as a persistent kernel packs them, so that a ragged
   edge costs at most one tile. The whole K dimension is reduced inside the tile (no split-K).
 - **Depthwise convolution**: one thread per output element, blocks of 128 threads.
+- **Attention**: FlashAttention-2 (Dao, 2023, arXiv:2307.08691): a CTA of 4 warps for 128 queries of
+  a head; backward a CTA of 8 warps for 128 keys of a head.
 - **Pooling, normalization, reduction**: one thread per output element, blocks of 128 threads.
 - **Elementwise, movement**: blocks of 128 threads, each thread a vector of 4 output elements.
 """
@@ -21,6 +23,9 @@ WARPS_PER_BLOCK = BLOCK_THREADS // WARP_THREADS
 GEMM_TILE_OUTPUTS = 64 * 64
 SCALAR_TILE_OUTPUTS = BLOCK_THREADS
 VECTOR_TILE_OUTPUTS = BLOCK_THREADS * 4
+#: queries (backward: keys) of one head that one block works on
+ATTENTION_TILE_ROWS = 128
+ATTENTION_BACKWARD_WARPS_PER_BLOCK = 8
 
 
 def gemm_warps(outputs: int, groups: int = 1) -> int:
@@ -36,6 +41,16 @@ def scalar_warps(outputs: int) -> int:
 def vector_warps(outputs: int) -> int:
     """Warps of a kernel with one thread per vector of four output elements."""
     return _blocks(outputs, VECTOR_TILE_OUTPUTS) * WARPS_PER_BLOCK
+
+
+def attention_warps(queries: int, heads: int) -> int:
+    """Warps of fused attention of ``queries`` in each of ``heads`` (of all batch items)."""
+    return heads * _blocks(queries, ATTENTION_TILE_ROWS) * WARPS_PER_BLOCK
+
+
+def attention_backward_warps(keys: int, heads: int) -> int:
+    """Warps of the backward pass of fused attention over ``keys`` in each of ``heads``."""
+    return heads * _blocks(keys, ATTENTION_TILE_ROWS) * ATTENTION_BACKWARD_WARPS_PER_BLOCK
 
 
 def _blocks(outputs: int, tile: int) -> int:

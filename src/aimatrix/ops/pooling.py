@@ -1,4 +1,4 @@
-"""Pooling: maximum and average, fixed and adaptive, 1 to 3 dimensions."""
+"""Pooling: maximum and average, fixed and adaptive, 1 to 3 dimensions; and its gradients."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from math import prod
 from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
+from aimatrix.ops.dtypes import INDEX_BYTES
 from aimatrix.ops.family import Family, is_count, is_counts, is_flag, is_sizes
 
 _KINDS = ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")
 
 
 class Pooling(Family):
-    """Kinds: max_pool, avg_pool, adaptive_max_pool, adaptive_avg_pool, with 1d, 2d or 3d behind.
+    """Kinds: max_pool, avg_pool, adaptive_max_pool, adaptive_avg_pool, with 1d, 2d or 3d behind,
+    and then _backward.
 
     Attributes: batch, channels, input_size; output_size of adaptive ones; kernel_size, stride,
-    padding, dilation and ceil_mode of the others. No multiply-adds.
+    padding, dilation and ceil_mode of the others. No multiply-adds. The gradient of a maximum
+    reads the places where they were found, which are whole numbers of 8 bytes.
     """
 
     name = "pooling"
@@ -34,7 +37,7 @@ class Pooling(Family):
         """As `Family.check`; kind and ranks agree, the kind's attributes are there, outputs too."""
         super().check(call)
         rank = len(call["input_size"])
-        if call.kind not in {f"{kind}{rank}d" for kind in _KINDS}:
+        if call.kind.removesuffix("_backward") not in {f"{kind}{rank}d" for kind in _KINDS}:
             raise InputError(f"{call.kind!r} is no pooling of {rank} dimensions")
         attributes = dict(call.attributes)
         more = self._adaptive if call.kind.startswith("adaptive") else self._windowed
@@ -52,11 +55,21 @@ class Pooling(Family):
         return float(prod(sides) ** (1 / len(sides)))
 
     def _output_shape(self, call: OpCall) -> tuple[int, ...]:
+        if call.kind.endswith("_backward"):
+            return (call["batch"], call["channels"], *call["input_size"])
         return (call["batch"], call["channels"], *output_size(call))
 
     def _cost(self, call: OpCall, itemsize: int) -> Cost:
         inputs = call["batch"] * call["channels"] * prod(call["input_size"])
-        outputs = prod(self._output_shape(call))
+        outputs = call["batch"] * call["channels"] * prod(output_size(call))
+        if call.kind.endswith("_backward"):
+            index = INDEX_BYTES if "max" in call.kind else 0
+            return Cost(
+                macs=0,
+                bytes_read=outputs * (itemsize + index),
+                bytes_written=inputs * itemsize,
+                warps=launch.scalar_warps(inputs),
+            )
         return Cost(
             macs=0,
             bytes_read=inputs * itemsize,
@@ -66,7 +79,7 @@ class Pooling(Family):
 
 
 def output_size(call: OpCall) -> tuple[int, ...]:
-    """Output size per spatial dimension (torch.nn.MaxPoolNd, "Shape")."""
+    """Output size per spatial dimension (torch.nn.MaxPoolNd, "Shape"), also of a backward kind."""
     if call.kind.startswith("adaptive"):
         return tuple(call["output_size"])
     ceil_mode = call["ceil_mode"]

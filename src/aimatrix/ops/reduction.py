@@ -7,14 +7,21 @@ from math import prod
 from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
+from aimatrix.ops.dtypes import INDEX_BYTES
 from aimatrix.ops.family import Family, is_flag, is_shape
 
 #: kinds whose output has the shape of their input
-SHAPE_KEEPING = frozenset({"softmax", "log_softmax", "cumsum"})
+SHAPE_KEEPING = frozenset(
+    {"softmax", "log_softmax", "cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"}
+)
+#: kinds that tell besides their values where they found them
+INDEXED = frozenset({"max", "min", "median", "mode", "cummax", "cummin"})
+#: kinds with two outputs of the same shape
+PAIRED = frozenset({"var_mean", "std_mean", "aminmax"})
 
 
 class Reduction(Family):
-    """Kinds: sum, mean, amax ..., and the shape-keeping softmax, log_softmax, cumsum.
+    """Kinds: sum, mean, amax ..., and those that keep their shape: softmax, cumsum ...
 
     Attributes: input (shape), dims (axes, none for all), keepdim. No multiply-adds.
     """
@@ -44,9 +51,12 @@ class Reduction(Family):
 
     def _cost(self, call: OpCall, itemsize: int) -> Cost:
         outputs = prod(self._output_shape(call))
+        size = itemsize * (2 if call.kind in PAIRED else 1)
+        if call.kind in INDEXED and call["dims"]:
+            size += INDEX_BYTES
         return Cost(
             macs=0,
             bytes_read=prod(call["input"]) * itemsize,
-            bytes_written=outputs * itemsize,
+            bytes_written=outputs * size,
             warps=launch.scalar_warps(outputs),
         )

@@ -1,0 +1,74 @@
+"""Scaled dot-product attention, forward and backward, with grouped and multiple queries."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from aimatrix.errors import InputError
+from aimatrix.model.calls import Cost, OpCall
+from aimatrix.ops import launch
+from aimatrix.ops.family import Family, is_count, is_flag, is_shape, is_size
+
+
+def _is_mask(value: Any) -> bool:
+    return value is None or is_shape(value)
+
+
+class Attention(Family):
+    """Kinds: sdpa, sdpa_backward.
+
+    Attributes: batch, heads (of the queries), kv_heads, query_len, key_len, head_dim (of queries
+    and keys), value_dim; causal; mask (the shape of what is added to the scores or masks them, or
+    None). A causal attention counts in full: that is what the field counts, and what kernels
+    that skip the masked half are measured against.
+    """
+
+    name = "attention"
+    required = {
+        "batch": is_size,
+        "heads": is_count,
+        "kv_heads": is_count,
+        "query_len": is_size,
+        "key_len": is_size,
+        "head_dim": is_size,
+        "value_dim": is_size,
+        "causal": is_flag,
+        "mask": _is_mask,
+    }
+
+    def check(self, call: OpCall) -> None:
+        """As `Family.check`, and that the heads of keys divide those of queries."""
+        super().check(call)
+        if call.kind not in ("sdpa", "sdpa_backward"):
+            raise InputError(f"{call.kind!r} is no attention")
+        if call["heads"] % call["kv_heads"]:
+            raise InputError(f"an {call.kind} has heads that its kv_heads do not divide")
+
+    def _output_shape(self, call: OpCall) -> tuple[int, ...]:
+        return (call["batch"], call["heads"], call["query_len"], call["value_dim"])
+
+    def _cost(self, call: OpCall, itemsize: int) -> Cost:
+        queries = call["batch"] * call["heads"] * call["query_len"]
+        pairs = queries * call["key_len"]
+        keys = call["batch"] * call["kv_heads"] * call["key_len"]
+        head_dim, value_dim = call["head_dim"], call["value_dim"]
+        inputs = queries * head_dim + keys * (head_dim + value_dim)
+        outputs = queries * value_dim
+        mask = 0 if call["mask"] is None else prod(call["mask"])
+        heads = call["batch"] * call["heads"]
+        if call.kind == "sdpa":
+            return Cost(
+                macs=pairs * (head_dim + value_dim),
+                bytes_read=(inputs + mask) * itemsize,
+                bytes_written=outputs * itemsize,
+                warps=launch.attention_warps(call["query_len"], heads),
+            )
+        # Of scores (again), queries and keys: three products of depth head_dim; of probabilities
+        # and values: two of depth value_dim. Read besides: the output and its gradient.
+        return Cost(
+            macs=pairs * (3 * head_dim + 2 * value_dim),
+            bytes_read=(inputs + 2 * outputs + mask) * itemsize,
+            bytes_written=inputs * itemsize,
+            warps=launch.attention_backward_warps(call["key_len"], heads),
+        )

@@ -1,0 +1,58 @@
+"""Embedding: rows of a table, looked up one by one or summed in bags; and their gradients."""
+
+from __future__ import annotations
+
+from aimatrix.errors import InputError
+from aimatrix.model.calls import Cost, OpCall
+from aimatrix.ops import launch
+from aimatrix.ops.dtypes import INDEX_BYTES
+from aimatrix.ops.family import Family, is_flag, is_size
+
+_KINDS = ("embedding", "embedding_bag", "embedding_backward", "embedding_bag_backward")
+
+
+class Embedding(Family):
+    """Kinds: embedding, embedding_bag, embedding_backward, embedding_bag_backward.
+
+    Attributes: rows (of the table), width, indices (how many are looked up), outputs (how many
+    rows come out: as many as indices, or bags), weighted (whether each row of a bag is
+    multiplied by a weight: a multiply-add an element; else there are none). Each row looked up
+    is read once for each index, whichever it is: indices are data, which nobody reads. The
+    gradient writes the whole table, as torch's dense one does.
+    """
+
+    name = "embedding"
+    required = {
+        "rows": is_size,
+        "width": is_size,
+        "indices": is_size,
+        "outputs": is_size,
+        "weighted": is_flag,
+    }
+
+    def check(self, call: OpCall) -> None:
+        """As `Family.check`, and that the kind is known."""
+        super().check(call)
+        if call.kind not in _KINDS:
+            raise InputError(f"{call.kind!r} is no embedding")
+
+    def _output_shape(self, call: OpCall) -> tuple[int, ...]:
+        return (call["rows"] if _is_backward(call) else call["outputs"], call["width"])
+
+    def _cost(self, call: OpCall, itemsize: int) -> Cost:
+        width, indices, table = call["width"], call["indices"], call["rows"] * call["width"]
+        read, written = indices * width, call["outputs"] * width
+        if _is_backward(call):
+            read, written = written, table
+        weights = indices if call["weighted"] else 0
+        return Cost(
+            macs=weights * width,
+            bytes_read=(read + weights) * itemsize + indices * INDEX_BYTES,
+            bytes_written=written * itemsize,
+            parameters=table,
+            warps=launch.vector_warps(written),
+        )
+
+
+def _is_backward(call: OpCall) -> bool:
+    return call.kind.endswith("_backward")

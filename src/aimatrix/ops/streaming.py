@@ -1,0 +1,63 @@
+"""Operators that read their inputs once, write their outputs once, and have no multiply-adds.
+
+Losses, sorting, changes of resolution, reading and writing by index: families apart, so that a
+profile shows which of them an application has; their cost is the same.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from aimatrix.model.calls import Cost, OpCall
+from aimatrix.ops import launch
+from aimatrix.ops.dtypes import INDEX_BYTES
+from aimatrix.ops.family import Family, is_shapes, is_size
+
+
+class Streaming(Family):
+    """Kinds: the operator's own name.
+
+    Attributes: inputs and outputs (shapes of what is read and written; of a table only what is
+    looked up), indices (whole numbers read or written besides, of 8 bytes each). Where data
+    determine how much comes out (nonzero), outputs are left empty: bytes are a lower bound.
+    """
+
+    required = {"inputs": is_shapes, "outputs": is_shapes, "indices": is_size}
+
+    def _output_shape(self, call: OpCall) -> tuple[int, ...] | None:
+        outputs = call["outputs"]
+        return outputs[0] if len(outputs) == 1 else None
+
+    def _cost(self, call: OpCall, itemsize: int) -> Cost:
+        read = sum(prod(shape) for shape in call["inputs"])
+        written = sum(prod(shape) for shape in call["outputs"])
+        return Cost(
+            macs=0,
+            bytes_read=read * itemsize + call["indices"] * INDEX_BYTES,
+            bytes_written=written * itemsize,
+            warps=launch.scalar_warps(max(read, written)),
+        )
+
+
+class Loss(Streaming):
+    """Kinds: cross_entropy_loss, mse_loss ...; with _backward behind, their gradients."""
+
+    name = "loss"
+
+
+class Sorting(Streaming):
+    """Kinds: sort, argsort, topk, unique ... The indices that come out count as indices."""
+
+    name = "sorting"
+
+
+class Resampling(Streaming):
+    """Kinds: upsample_nearest2d ..., grid_sampler, im2col, col2im; with _backward, gradients."""
+
+    name = "resampling"
+
+
+class Indexing(Streaming):
+    """Kinds: index, gather, index_select (reading); scatter, index_put, index_add (writing)."""
+
+    name = "indexing"
