@@ -9,7 +9,18 @@ from typing import Any
 
 from aimatrix.version import VERSION
 
-__all__ = ["analyze", "compare", "demo", "monitor", "report", "run", "synthesize", "validate"]
+__all__ = [
+    "analyze",
+    "compare",
+    "demo",
+    "doctor",
+    "install_hook",
+    "monitor",
+    "report",
+    "run",
+    "synthesize",
+    "validate",
+]
 __version__ = VERSION
 
 

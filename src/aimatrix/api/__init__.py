@@ -1,6 +1,7 @@
 """The verbs as functions: each joins stages and files, takes plain values and returns artefacts."""
 
 from aimatrix.api.demo import Demonstration, demo
+from aimatrix.api.setup import Checkup, doctor, install_hook
 from aimatrix.api.verbs import (
     Comparison,
     Synthesized,
@@ -12,14 +13,18 @@ from aimatrix.api.verbs import (
     synthesize,
     validate,
 )
+from aimatrix.monitoring import Leftover
 
 __all__ = [
+    "Checkup",
     "Comparison",
     "Demonstration",
     "Synthesized",
     "analyze",
     "compare",
     "demo",
+    "doctor",
+    "install_hook",
     "monitor",
     "report",
     "run",

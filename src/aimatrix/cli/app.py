@@ -6,7 +6,18 @@ import sys
 
 import typer
 
-from aimatrix.cli import analyze, compare, demo, monitor, report, run, synthesize, validate
+from aimatrix.cli import (
+    analyze,
+    compare,
+    demo,
+    doctor,
+    install_hook,
+    monitor,
+    report,
+    run,
+    synthesize,
+    validate,
+)
 from aimatrix.errors import AimatrixError
 from aimatrix.version import VERSION
 
@@ -18,8 +29,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for verb in (monitor, analyze, synthesize, run, validate, compare, report, demo):
-    name = verb.__name__.rpartition(".")[2]
+for verb in (
+    monitor,
+    analyze,
+    synthesize,
+    run,
+    validate,
+    compare,
+    report,
+    demo,
+    doctor,
+    install_hook,
+):
+    name = verb.__name__.rpartition(".")[2].replace("_", "-")
     app.command(name, context_settings=getattr(verb, "CONTEXT", None))(verb.command)
 
 
