@@ -11,6 +11,7 @@ from aimatrix.version import VERSION
 
 __all__ = [
     "analyze",
+    "collect",
     "compare",
     "demo",
     "doctor",

@@ -167,6 +167,11 @@ class TestMonitoredCommand:
         words = ["monitor", "--window", "soon", "--", sys.executable, "-c", ""]
         assert aimatrix(*words, folder=tmp_path).refusal().startswith("--window: 'soon'")
 
+    def test_a_bad_budget(self, tmp_path: Path) -> None:
+        words = ["monitor", "--budget", "0.05", "--", sys.executable, "-c", ""]
+        assert aimatrix(*words, folder=tmp_path).refusal().startswith("--budget: '0.05'")
+        assert list(tmp_path.iterdir()) == []
+
     @pytest.mark.parametrize("window", ["500d", "0.0005s"])
     def test_a_window_that_the_log_cannot_hold(self, tmp_path: Path, window: str) -> None:
         words = ["monitor", "--window", window, "--", sys.executable, "-c", "print('ran')"]
@@ -175,10 +180,11 @@ class TestMonitoredCommand:
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("store", ["file", "file/store"])
-    def test_a_store_that_cannot_be_written_to_stops_no_command(
-        self, tmp_path: Path, store: str
+    def test_where_no_spool_can_be_made_the_command_runs_unwatched(
+        self, tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "file").write_text("mine")
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
         program = "import sys; print('ran'); sys.exit(7)"
         words = ["monitor", "--store", store, "--", sys.executable, "-c", program]
         ended = aimatrix(*words, folder=tmp_path)
@@ -207,10 +213,7 @@ class TestMonitoredCommand:
         assert ended.code == -signal.SIGKILL
         message = aimatrix("analyze", "--store", "store", folder=tmp_path).refusal()
         assert message.startswith("store: the store is empty")
-        hint = (
-            "a run that was killed left counts in store/.spool, which the next `aimatrix monitor`"
-            " on this store brings in"
-        )
+        hint = "an earlier run left counts in store/.spool, which `aimatrix collect` brings in"
         assert message.endswith(f"; {hint}")
         ended = aimatrix(*words, "-c", "", folder=tmp_path)
         assert (ended.code, ended.out) == (0, "")

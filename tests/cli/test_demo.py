@@ -57,5 +57,6 @@ def test_a_program_that_was_not_watched_stops_it(tmp_path: Path, monkeypatch) ->
     (tmp_path / "store").write_text("a file")
     (tmp_path / "torch.py").write_text("raise SystemExit(0)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "store"))
     with pytest.raises(AimatrixError, match=r"alexnet was not watched as it should be: .*spool"):
         monitor_program("alexnet", tmp_path / "store", 1)

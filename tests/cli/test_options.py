@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from aimatrix.cli.options import parse_duration, parse_moment, parse_sizes
+from aimatrix.cli.options import parse_duration, parse_moment, parse_share, parse_sizes
 from aimatrix.errors import InputError
 
 
@@ -68,3 +68,18 @@ def test_sizes() -> None:
 def test_what_are_no_sizes(text: str) -> None:
     with pytest.raises(InputError, match=r"^--centers: .* are no sizes; write them as 224,112,56"):
         parse_sizes(text, "--centers")
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("5%", 0.05), ("0.5%", 0.005), ("100%", 1.0), ("none", 0.0)]
+)
+def test_shares(text: str, share: float) -> None:
+    assert parse_share(text, "--budget") == share
+
+
+@pytest.mark.parametrize(
+    "text", ["", "%", "0%", "5", "0.05", "-5%", "101%", "5 %", "1e1%", "None", "nan%", "²%"]
+)
+def test_what_is_no_share(text: str) -> None:
+    with pytest.raises(InputError, match=r"^--budget: .* is no share; write one such as 5%"):
+        parse_share(text, "--budget")

@@ -15,7 +15,19 @@ from aimatrix.model.profile import OtherWork, Profile, UnknownOperator
 from aimatrix.model.result import Platform, PlatformFidelity, Validation
 from aimatrix.store import documents
 
-VERBS = ("monitor", "analyze", "synthesize", "run", "validate", "compare", "report", "demo")
+VERBS = (
+    "monitor",
+    "collect",
+    "analyze",
+    "synthesize",
+    "run",
+    "validate",
+    "compare",
+    "report",
+    "demo",
+    "doctor",
+    "install-hook",
+)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -35,8 +47,9 @@ def test_the_command_alone_lists_its_verbs(tmp_path: Path) -> None:
 
 
 def test_every_verb_is_a_function_of_the_package() -> None:
-    assert set(VERBS) == set(package.__all__)
-    assert all(callable(getattr(package, verb)) for verb in VERBS)
+    functions = {verb.replace("-", "_") for verb in VERBS}
+    assert functions == set(package.__all__)
+    assert all(callable(getattr(package, function)) for function in functions)
 
 
 def test_the_monitored_program_is_left_alone(finished: Path) -> None:

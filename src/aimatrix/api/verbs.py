@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
-from uuid import uuid4
 
 from aimatrix import backends, reference
 from aimatrix.analysis.profile import build_profile
@@ -22,12 +21,16 @@ from aimatrix.model.profile import Profile
 from aimatrix.model.result import Platform, RunResult, Validation
 from aimatrix.model.workload import WorkloadRecord
 from aimatrix.monitoring import (
+    Leftover,
     Run,
     WindowCount,
     any_left,
     bring_in,
+    collect_leftovers,
     encodable,
+    new_spool,
     run_monitored,
+    spool_folders,
     this_host,
     to_records,
 )
@@ -42,8 +45,6 @@ from aimatrix.validation import validate as validate_benchmark
 
 DEFAULT_STORE = Path("aimatrix-store")
 SPECIFICATION = "benchmark.json"
-#: folder in a store where runs that are going on count (`docs/file-formats.md`, "Spool")
-SPOOLS = ".spool"
 
 #: a file or folder, as a path or its text
 FilePath = str | Path
@@ -74,31 +75,64 @@ def monitor(
     store: FilePath = DEFAULT_STORE,
     app: str | None = None,
     window: float = 60.0,
+    budget: float = 0.05,
+    time: bool = False,
 ) -> int:
     """Run ``command`` unchanged, log its operators into ``store``, and return its exit code.
 
     A command that a signal ended gives the negative number of the signal. ``app`` names the
     application in the log (its script's or module's name by default), ``window`` is in seconds.
-    What earlier runs on this host left in the store, because they were killed, is logged first. A
-    store that cannot be written to is told in one line on standard error, and the command runs on.
-    Raises InputError when the command does not exist or the log has no windows of such a length.
+    ``budget``: share of the application's time that counting may take before calls are sampled,
+    and their counts estimated; 0 for no limit. ``time``: also measure what calls take.
+    What earlier runs on this host left behind, because they were killed, is logged first. A store
+    that cannot be written to is told in one line on standard error, the command runs on, and what
+    it counts is kept for `collect`.
+    Raises InputError when the command does not exist, the log has no windows of such a length, or
+    there is no such budget.
     """
     schema.check_window(window)
     store = Path(store)
-    log = WorkloadStore(store)
     run = Run(encodable(app or application_name(command)), this_host(), window)
+    append = _appending(store)
+    for spools in spool_folders(store):
+        bring_in(spools, append)
+    return run_monitored(
+        command,
+        run,
+        spool=new_spool(store),
+        attributes=aten.ATTRIBUTES,
+        on_window=partial(append, run),
+        budget=budget,
+        time=time,
+    )
+
+
+def collect(store: FilePath = DEFAULT_STORE, *, any_host: bool = False) -> list[Leftover]:
+    """Log what killed runs, or runs that could not write to ``store``, have left behind.
+
+    Runs that go on are passed over. any_host: also what runs of other hosts left, which are taken
+    for gone with all their processes unless a lock says that they go on. Gives what became of
+    each run that had left something; what could not be brought in stays where it is. Raises
+    InputError when there is no such store.
+    """
+    store = Path(store)
+    folders = spool_folders(store)
+    if not store.exists() and not any(folder.exists() for folder in folders):
+        raise InputError(f"{store}: no such store")
+    append = _appending(store)
+    return [
+        left for spools in folders for left in collect_leftovers(spools, append, any_host=any_host)
+    ]
+
+
+def _appending(store: Path) -> Callable[[Run, list[WindowCount]], None]:
+    """What puts the counts of a run into the log of a store."""
+    log = WorkloadStore(store)
 
     def append(run: Run, counts: list[WindowCount]) -> None:
         log.append(to_records(counts, aten.translate, run))
 
-    bring_in(store / SPOOLS, append)
-    return run_monitored(
-        command,
-        run,
-        spool=store / SPOOLS / uuid4().hex,
-        attributes=aten.ATTRIBUTES,
-        on_window=partial(append, run),
-    )
+    return append
 
 
 def analyze(
@@ -267,11 +301,9 @@ def _read_log(
     store: Path, since: datetime | None, until: datetime | None, app: str | None
 ) -> list[WorkloadRecord]:
     """The selected records; says so when there are counts that have not reached the log."""
-    hint = (
-        f"a run that was killed left counts in {store / SPOOLS}, which the next"
-        " `aimatrix monitor` on this store brings in"
-    )
-    left = any_left(store / SPOOLS)
+    holders = [spools for spools in spool_folders(store) if any_left(spools)]
+    left = " and ".join(map(str, holders))
+    hint = f"an earlier run left counts in {left}, which `aimatrix collect` brings in"
     try:
         records = WorkloadStore(store).totals(since, until, app)
     except InputError as error:

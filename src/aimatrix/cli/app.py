@@ -8,6 +8,7 @@ import typer
 
 from aimatrix.cli import (
     analyze,
+    collect,
     compare,
     demo,
     doctor,
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 for verb in (
     monitor,
+    collect,
     analyze,
     synthesize,
     run,

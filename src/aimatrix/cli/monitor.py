@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from aimatrix.cli.options import parse_duration
+from aimatrix.cli.options import parse_duration, parse_share
 
 #: everything from the command on belongs to the command
 CONTEXT = {"allow_interspersed_args": False, "ignore_unknown_options": True}
@@ -23,6 +23,12 @@ def command(
         None, help="Name in the log; by default the script's or module's.", show_default=False
     ),
     window: str = typer.Option("60s", help="Length of a time window in the log."),
+    budget: str = typer.Option(
+        "5%",
+        help="Share of its time that counting may take; beyond, calls are sampled and their counts"
+        " marked as estimates. none: always count exactly.",
+    ),
+    time: bool = typer.Option(False, "--time", help="Also log how long operators take."),
 ) -> None:
     """Run COMMAND unchanged and log the operators that it executes.
 
@@ -32,8 +38,14 @@ def command(
     from aimatrix import api
     from aimatrix.monitoring import end_like
 
-    seconds = parse_duration(window, "--window")
-    code = api.monitor(command, store=store, app=app, window=seconds)
+    code = api.monitor(
+        command,
+        store=store,
+        app=app,
+        window=parse_duration(window, "--window"),
+        budget=parse_share(budget, "--budget"),
+        time=time,
+    )
     if code < 0:
         # it cannot speak for itself any more, unlike one that ends with an exit code
         names = {item.value: item.name for item in signal.Signals}

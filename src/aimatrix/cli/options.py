@@ -29,6 +29,7 @@ LARGEST = 2**31
 WIDE = 200
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)%", re.ASCII)
 _SIZE = re.compile(r"\d{1,10}", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -40,6 +41,17 @@ def parse_duration(text: str, option: str) -> float:
     if not 0 < seconds <= LONGEST:
         raise InputError(f"{option}: {text!r} is no duration; write one such as 60s, 5m or 2h")
     return seconds
+
+
+def parse_share(text: str, option: str) -> float:
+    """``5%`` as 0.05, ``none`` as 0 (no limit); InputError for anything else."""
+    if text == "none":
+        return 0.0
+    match = _PERCENT.fullmatch(text)
+    percent = float(match[1]) if match else 0.0
+    if not 0 < percent <= 100:
+        raise InputError(f"{option}: {text!r} is no share; write one such as 5%, or none")
+    return percent / 100
 
 
 def parse_moment(text: str | None, option: str) -> datetime | None:

@@ -3,20 +3,25 @@
 from aimatrix.monitoring.delivery import WindowCount
 from aimatrix.monitoring.in_process import record_calls
 from aimatrix.monitoring.launcher import run_monitored
-from aimatrix.monitoring.leftovers import any_left, bring_in
+from aimatrix.monitoring.leftovers import Leftover, any_left, bring_in
+from aimatrix.monitoring.leftovers import collect as collect_leftovers
 from aimatrix.monitoring.recording import to_records
-from aimatrix.monitoring.run_folder import Run, encodable, this_host
+from aimatrix.monitoring.run_folder import Run, encodable, new_spool, spool_folders, this_host
 from aimatrix.monitoring.signals import end_like
 
 __all__ = [
+    "Leftover",
     "Run",
     "WindowCount",
     "any_left",
     "bring_in",
+    "collect_leftovers",
     "encodable",
     "end_like",
+    "new_spool",
     "record_calls",
     "run_monitored",
+    "spool_folders",
     "this_host",
     "to_records",
 ]

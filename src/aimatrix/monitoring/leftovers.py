@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +13,24 @@ from aimatrix.monitoring.agent.notice import notice
 from aimatrix.monitoring.agent.spool import COUNTS
 from aimatrix.monitoring.delivery import Delivery, WindowCount
 from aimatrix.monitoring.run_folder import Run
-from aimatrix.monitoring.spool_reader import SpoolReader
+from aimatrix.monitoring.spool_reader import SpoolReader, State
 
 OnLeftover = Callable[[Run, list[WindowCount]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What became of the spool of a run that goes on no more.
+
+    run: None when it may not be brought in here. calls: how many came in. stays: how many are
+    still in the spool, None where that cannot be read; reason: why, empty when all came in.
+    """
+
+    spool: Path
+    run: Run | None
+    calls: int
+    stays: int | None
+    reason: str
 
 
 def any_left(spools: Path) -> bool:
@@ -23,35 +39,66 @@ def any_left(spools: Path) -> bool:
 
 
 def bring_in(spools: Path, on_counts: OnLeftover) -> None:
-    """Hand on what runs of this host that go on no more have left in ``spools``.
+    """`collect` what runs of this host have left, and say what came in, or why it could not.
 
-    The counts of a run go into the window in which they were last written. A line on standard
-    error says what came in, or why it could not; that stays for another time. Raises nothing.
+    A line on standard error each. Raises nothing.
     """
-    for spool in run_folder.folders(spools):
-        try:
-            with run_folder.claimed(spool) as run:
-                if run is not None:
-                    _bring_in(spool, run, on_counts)
-        except Exception as error:
-            notice(f"{spool}: the counts of an earlier run stay there: {error}")
+    for left in collect(spools, on_counts):
+        if left.run is not None and left.reason:
+            notice(f"{left.spool}: the counts of an earlier run stay there: {left.reason}")
+        elif left.run is not None:
+            notice(
+                f"{left.calls} calls that an earlier run of {left.run.app!r} had left behind are"
+                " in the log"
+            )
+
+
+def collect(spools: Path, on_counts: OnLeftover, *, any_host: bool = False) -> list[Leftover]:
+    """Hand on what runs that go on no more have left in ``spools``; what became of each.
+
+    The counts of a run go into the window in which they were last written. Runs that go on, or
+    left nothing, are passed over. any_host: also runs of other hosts, which are taken for gone
+    with all their processes unless a lock says that they go on. Raises nothing.
+    """
+    found = [_collect(spool, on_counts, any_host) for spool in run_folder.folders(spools)]
+    return [left for left in found if left is not None]
 
 
 def _has_left(spool: Path) -> bool:
-    with run_folder.claimed(spool) as run:
-        if run is None:
-            return False
-        try:
-            return bool(SpoolReader(spool).read())
-        except (InputError, OSError, ValueError):
-            return True  # bringing it in will say what is wrong with it
+    try:
+        with run_folder.claimed(spool) as run:
+            if run is None:
+                return False
+            return _calls_in(spool) != 0
+    except (InputError, OSError):
+        return False
 
 
-def _bring_in(spool: Path, run: Run, on_counts: OnLeftover) -> None:
-    delivery = Delivery(spool, run.window_seconds, partial(on_counts, run))
+def _collect(spool: Path, on_counts: OnLeftover, any_host: bool) -> Leftover | None:
+    run = None
+    try:
+        with run_folder.claimed(spool, any_host=any_host) as run:
+            calls = 0 if run is None else _bring_in(spool, run, on_counts)
+    except Exception as error:
+        stays = _calls_in(spool)
+        reason = getattr(error, "strerror", None) or str(error)
+        return Leftover(spool, run, 0, stays, reason) if stays != 0 else None
+    return Leftover(spool, run, calls, 0, "") if calls else None
+
+
+def _calls_in(spool: Path) -> int | None:
+    """How many calls of a spool have not been handed on; None where it cannot be read."""
+    try:
+        return sum(delta.calls for delta in SpoolReader(spool).read())
+    except (InputError, OSError):
+        return None
+
+
+def _bring_in(spool: Path, run: Run, on_counts: OnLeftover) -> int:
+    state = State.LEFT if run.host == run_folder.this_host() else State.GONE
+    delivery = Delivery(spool, run.window_seconds, partial(on_counts, run), state)
     written = max((path.stat().st_mtime for path in spool.glob(f"*{COUNTS}")), default=0.0)
     calls = delivery.deliver_late(written)
-    if calls:
-        notice(f"{calls} calls that an earlier run of {run.app!r} had left behind are in the log")
     if delivery.all_ended:
         run_folder.remove(spool)
+    return calls
