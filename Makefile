@@ -10,13 +10,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH ?=
 DEMO := aimatrix-demo
+NATIVE := src/aimatrix/monitoring/native
 
 .PHONY: demo test lint bench tables validation reference clean FORCE
 
-demo: $(VENV)/demo.stamp
+demo: $(VENV)/native.stamp
 	$(BIN)/aimatrix demo -o $(DEMO)
 
-test: lint
+test: lint $(VENV)/native.stamp
 	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/dev.stamp
@@ -72,8 +73,14 @@ $(VENV)/demo.stamp: $(VENV)/torch.txt pyproject.toml
 	$(PIP) --constraint $< --editable .
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/torch.txt pyproject.toml
-	$(PIP) --constraint $< --editable '.[dev]'
+# on top of the other, so that the two are never installed at the same time
+$(VENV)/dev.stamp: $(VENV)/demo.stamp
+	$(PIP) --constraint $(VENV)/torch.txt --editable '.[dev]'
+	@touch $@
+
+# the capture for this torch; where it cannot be built, the monitor counts in another way
+$(VENV)/native.stamp: $(VENV)/demo.stamp $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.h)
+	@$(BIN)/aimatrix doctor --build || true
 	@touch $@
 
 clean:
