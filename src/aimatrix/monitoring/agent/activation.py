@@ -14,6 +14,8 @@ from .spool import SpoolTally
 CONFIGURATION = "agent.json"
 #: in the spool: the person has been told that a process of this run falls back
 TOLD = "fallback.told"
+#: how the line ends that tells so
+FALLBACK = "counting in Python, which is slower"
 
 
 def _native(configuration: Mapping[str, Any], spool: str) -> Capture:
@@ -23,9 +25,7 @@ def _native(configuration: Mapping[str, Any], spool: str) -> Capture:
         return open_native(configuration, spool)
     except LibraryMissingError as missing:
         if _is_first_to_tell(spool):
-            notice(
-                f"the native capture is not used: {missing}; counting in Python, which is slower"
-            )
+            notice(f"the native capture is not used: {missing}; {FALLBACK}")
         return _dispatch(configuration, spool)
 
 
