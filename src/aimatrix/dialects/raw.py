@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from aimatrix.errors import InputError
@@ -27,7 +28,7 @@ class TensorArg:
 class RawCall:
     """An operator's name (``aten::convolution``), overload, arguments by schema name, and phase.
 
-    Arguments are TensorArg, int, bool, str, None, or tuples of these; others are left out.
+    Arguments are TensorArg, int, float, bool, str, None, or tuples of these; others are left out.
     """
 
     name: str
@@ -60,6 +61,8 @@ def _value(item: Any) -> Any:
     if isinstance(item, list):
         return tuple(_value(part) for part in item)
     if item is None or isinstance(item, (bool, int, str)):
+        return item
+    if isinstance(item, float) and isfinite(item):
         return item
     raise TypeError(f"unexpected argument {item!r}")
 

@@ -35,6 +35,28 @@ def _first_shape(name: str, arguments: Arguments) -> Translation:
     return name, {"inputs": inputs, "outputs": [inputs[0]]}
 
 
+def _outer(name: str, arguments: Arguments) -> Translation:
+    """Each of one vector times each of another."""
+    (rows,), (columns,) = shapes(arguments)
+    return name, {"inputs": [(rows, 1), (columns,)]}
+
+
+def _kronecker(name: str, arguments: Arguments) -> Translation:
+    """Each element of one tensor times the whole of another."""
+    a, b = shapes(arguments, "self", "other")
+    rank = max(len(a), len(b))
+    a, b = (1,) * (rank - len(a)) + a, (1,) * (rank - len(b)) + b
+    return name, {"inputs": [a, b], "outputs": [[x * y for x, y in zip(a, b, strict=True)]]}
+
+
+def _weight_norm_backward(name: str, arguments: Arguments) -> Translation:
+    """The gradients of a weight's direction and length."""
+    return name, {
+        "inputs": shapes(arguments),
+        "outputs": shapes(arguments, "saved_v", "saved_g"),
+    }
+
+
 def _gated(name: str, arguments: Arguments) -> Translation:
     """One half of the input is the gate of the other."""
     shape = list(arguments["self"].shape)
@@ -131,7 +153,8 @@ RULES: dict[str, Rule] = {
         " erf erfc erfinv lgamma digamma xlogy logaddexp logaddexp2 heaviside copysign"
         " special_erf special_expit special_xlogy special_log1p special_gammaln special_ndtr"
         " floor ceil round trunc frac clamp clamp_min clamp_max clip nan_to_num absolute"
-        " positive deg2rad rad2deg angle polar complex conj_physical float_power outer ger"
+        " positive deg2rad rad2deg angle polar complex conj_physical"
+        " float_power cross linalg_cross"
         " masked_fill native_dropout equal isclose allclose",
     ),
     **same(
@@ -152,7 +175,8 @@ RULES: dict[str, Rule] = {
         " elu_backward native_dropout_backward softplus_backward mish_backward"
         " log_sigmoid_backward hardshrink_backward softshrink_backward logit_backward"
         " _prelu_kernel_backward rrelu_with_noise_backward infinitely_differentiable_gelu_backward"
-        " _softmax_backward_data _log_softmax_backward_data _masked_softmax_backward",
+        " _softmax_backward_data _log_softmax_backward_data _masked_softmax_backward"
+        " cumprod_backward cummaxmin_backward",
     ),
     **same(
         _ELEMENTWISE,
@@ -165,7 +189,7 @@ RULES: dict[str, Rule] = {
     ),
     **same(
         Rule("elementwise", _first_shape),
-        "prelu rrelu_with_noise _weight_norm _weight_norm_interface quantize_per_channel"
+        "prelu renorm rrelu_with_noise _weight_norm _weight_norm_interface quantize_per_channel"
         " fake_quantize_per_channel_affine fake_quantize_per_channel_affine_cachemask"
         " fake_quantize_per_channel_affine_cachemask_backward _amp_update_scale",
     ),
@@ -173,6 +197,9 @@ RULES: dict[str, Rule] = {
         Rule("elementwise", _dropout, ("train",)),
         "dropout feature_dropout alpha_dropout feature_alpha_dropout",
     ),
+    **same(Rule("elementwise", _outer), "outer ger"),
+    "kron": Rule("elementwise", _kronecker),
+    "_weight_norm_interface_backward": Rule("elementwise", _weight_norm_backward),
     **same(Rule("elementwise", _gated, ("dim",)), "glu glu_backward"),
     **same(Rule("elementwise", _distance, ("dim",)), "cosine_similarity pairwise_distance"),
     **same(Rule("elementwise", _cell_gates), "_thnn_fused_lstm_cell _thnn_fused_gru_cell"),

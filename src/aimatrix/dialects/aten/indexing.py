@@ -135,10 +135,11 @@ def _written_along(name: str, arguments: Arguments) -> Translation:
 def _into_zeros(name: str, arguments: Arguments) -> Translation:
     """The gradient of a choice: zeros all over, but where something was chosen."""
     sizes = next(arguments[of] for of in _SIZES if arguments.get(of) is not None)
+    sizes = sizes.shape if isinstance(sizes, TensorArg) else sizes
     return name, _moved([shapes(arguments)[0]], [sizes], 0)
 
 
-_SIZES = ("input_sizes", "self_sizes", "sizes")
+_SIZES = ("input_sizes", "self_sizes", "sizes", "self", "input")
 
 
 def _chosen_by_data(name: str, arguments: Arguments) -> Translation:
@@ -164,6 +165,12 @@ def _largest(name: str, arguments: Arguments) -> Translation:
     count = arguments["k"] if name == "topk" else 1
     kept = _replaced(shape, arguments.get("dim", -1), count) if shape else ()
     return name, _moved([shape], [kept], prod(kept))
+
+
+def _renormed(name: str, arguments: Arguments) -> Translation:
+    """Rows of a table that are looked up are made shorter where they are."""
+    rows = (prod(arguments["indices"].shape), arguments["self"].shape[-1])
+    return name, _moved([rows], [rows], rows[0])
 
 
 def _searched(name: str, arguments: Arguments) -> Translation:
@@ -215,9 +222,11 @@ RULES: dict[str, Rule] = {
     ),
     **same(
         Rule("indexing", _into_zeros, _SIZES),
-        "slice_backward select_backward diagonal_backward index_select_backward"
+        "slice_backward select_backward diagonal_backward index_select_backward gather_backward"
+        " masked_select_backward"
         " value_selecting_reduction_backward unfold_backward",
     ),
+    "embedding_renorm": Rule("indexing", _renormed),
     **same(_BY_DATA, "nonzero nonzero_numpy masked_select masked_scatter argwhere"),
     "repeat_interleave": Rule("indexing", _repeated, ("repeats",)),
     "multinomial": Rule("indexing", _drawn, ("num_samples",)),

@@ -32,6 +32,11 @@ def _loss(name: str, arguments: Arguments) -> Translation:
     return _kind(name), _attributes(arguments, shapes(arguments), each)
 
 
+def _triplet_loss(name: str, arguments: Arguments) -> Translation:
+    """One number for each vector and the two that it is compared with."""
+    return name, _attributes(arguments, shapes(arguments), _prediction(arguments)[:-1])
+
+
 def _class_loss(name: str, arguments: Arguments) -> Translation:
     """Classes as whole numbers, of which each picks one prediction; or as probabilities."""
     prediction, target = _prediction(arguments), arguments["target"].shape
@@ -106,5 +111,6 @@ RULES: dict[str, Rule] = {
         "cross_entropy_loss nll_loss nll_loss_nd nll_loss2d nll_loss_forward nll_loss2d_forward",
     ),
     **same(Rule("loss", _class_loss_backward), "nll_loss_backward nll_loss2d_backward"),
+    "triplet_margin_loss": Rule("loss", _triplet_loss, ("reduction",)),
     **same(_CTC, "ctc_loss _ctc_loss _cudnn_ctc_loss miopen_ctc_loss _ctc_loss_backward"),
 }

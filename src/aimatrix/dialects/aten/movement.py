@@ -44,7 +44,7 @@ def _moved(kind: str) -> Callable[[str, Arguments], Translation]:
 def _filled(_: str, arguments: Arguments) -> Translation:
     """Of a size that is given, else of the tensor's own."""
     size = arguments.get("size")
-    return "fill", {"inputs": [shapes(arguments)[0] if size is None else size]}
+    return "fill", {"inputs": [size] if size is not None else shapes(arguments)[:1] or [()]}
 
 
 def _counted(name: str, arguments: Arguments) -> Translation:
@@ -61,6 +61,27 @@ def _row(name: str, arguments: Arguments) -> Shape:
         return (arguments["steps"],)
     first, last = arguments.get("start", 0), arguments["end"]
     return (ceil((last - first) / arguments.get("step", 1)),)
+
+
+def _triangle(name: str, arguments: Arguments) -> Translation:
+    """The places of a triangle, as rows and columns."""
+    rows, columns, offset = arguments["row"], arguments["col"], arguments["offset"]
+    if name == "tril_indices":
+        places = _below_diagonal(rows, columns, offset)
+    else:
+        places = rows * columns - _below_diagonal(rows, columns, offset - 1)
+    return "fill", {"inputs": [(2, places)]}
+
+
+def _below_diagonal(rows: int, columns: int, offset: int) -> int:
+    """Places of a matrix that are not above its diagonal number ``offset``."""
+
+    def up_to(longest: int) -> int:
+        """Of rows of length 1, 2 ... ``longest``, none of them longer than the matrix is wide."""
+        steps = min(max(longest, 0), columns)
+        return steps * (steps + 1) // 2 + max(longest - columns, 0) * columns
+
+    return up_to(rows + offset) - up_to(offset)
 
 
 def _one_hot(_: str, arguments: Arguments) -> Translation:
@@ -108,6 +129,7 @@ RULES: dict[str, Rule] = {
     ),
     **same(_FILL, "zeros_like ones_like full_like rand_like randn_like randint_like"),
     **same(_COUNTED, "arange linspace logspace randperm eye"),
+    **same(Rule("movement", _triangle, ("row", "col", "offset")), "tril_indices triu_indices"),
     "one_hot": Rule("movement", _one_hot, ("num_classes",)),
     "diag_embed": Rule("movement", _diagonal),
     **same(
@@ -116,7 +138,8 @@ RULES: dict[str, Rule] = {
         " transpose permute movedim moveaxis swapaxes swapdims adjoint matrix_H squeeze unsqueeze"
         " expand expand_as broadcast_to broadcast_tensors view_as select slice narrow split"
         " split_with_sizes chunk tensor_split hsplit vsplit dsplit unsafe_chunk unsafe_split"
-        " unsafe_split_with_sizes unbind unfold detach alias lift lift_fresh as_strided"
+        " unsafe_split_with_sizes unbind unfold mH _indices _values indices values"
+        " detach alias lift lift_fresh as_strided"
         " diagonal meshgrid atleast_1d atleast_2d atleast_3d"
         " view_as_complex view_as_real real imag conj _conj _neg_view",
     ),
@@ -132,6 +155,7 @@ RULES: dict[str, Rule] = {
         " _has_compatible_shallow_copy_type record_stream _assert_async _assert_scalar"
         " _assert_tensor_metadata _functional_assert_async sym_constrain_range"
         " _use_cudnn_ctc_loss _use_miopen_ctc_loss _fused_sdp_choice _debug_has_internal_overlap"
-        " _cudnn_rnn_flatten_weight _use_cudnn_rnn_flatten_weight _nested_tensor_size",
+        " _cudnn_rnn_flatten_weight _use_cudnn_rnn_flatten_weight"
+        " _sparse_coo_tensor_unsafe _coalesced _nested_tensor_size",
     ),
 }

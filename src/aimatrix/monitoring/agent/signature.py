@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import torch
@@ -97,7 +98,7 @@ def describe(
             return None
         if how == _DEVICE:
             continue
-        spelled = _spell(value)
+        spelled = _spell_kept(value) if how == _KEPT else _spell(value)
         if spelled is not _LEFT_OUT:
             arguments[name] = spelled
     return _description(plan, phase, arguments)
@@ -148,7 +149,7 @@ def _part(how: int, value: Any) -> Hashable:
     if how == _TENSORS:
         return None if value is None else tuple([_part(_TENSOR, item) for item in value])
     if how == _KEPT:
-        return _hashable(_spell(value))
+        return _hashable(_spell_kept(value))
     return str(value)
 
 
@@ -170,6 +171,16 @@ def _on_meta(how: int, value: Any) -> bool:
 
 
 _LEFT_OUT = object()
+
+
+def _spell_kept(value: Any) -> Any:
+    """As `_spell`, of an argument that a dialect asks for: a factor of a size may be a fraction."""
+    if isinstance(value, float):
+        return value if isfinite(value) else _LEFT_OUT
+    if isinstance(value, (list, tuple)):
+        spelled = [_spell_kept(item) for item in value]
+        return _LEFT_OUT if any(item is _LEFT_OUT for item in spelled) else spelled
+    return _spell(value)
 
 
 def _spell(value: Any) -> Any:

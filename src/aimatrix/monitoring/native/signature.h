@@ -5,6 +5,10 @@
 #include <ATen/core/ivalue.h>
 #include <ATen/record_function.h>
 
+#include <cmath>
+#include <cstring>
+#include <locale>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -13,6 +17,7 @@
 namespace aimatrix {
 
 enum class Phase : uint8_t { forward, backward, optimizer };
+constexpr int kPhases = 3;
 
 inline const char* name_of(Phase phase) {
   constexpr const char* names[] = {"forward", "backward", "optimizer"};
@@ -61,7 +66,8 @@ class Words {
 
 // Marks that tell values of different types apart.
 constexpr uint64_t kAbsent = 1ULL << 56, kTensor = 2ULL << 56, kInt = 3ULL << 56,
-                   kText = 4ULL << 56, kList = 5ULL << 56, kOther = 6ULL << 56;
+                   kText = 4ULL << 56, kList = 5ULL << 56, kOther = 6ULL << 56,
+                   kNumber = 7ULL << 56;
 
 // The keys of tensors that stand for others.
 constexpr c10::DispatchKeySet kWrappers(
@@ -114,6 +120,12 @@ inline void add_kept(Words& words, const c10::IValue& value) {
     words.add(static_cast<uint64_t>(value.toInt()));
   } else if (value.isBool()) {
     words.add(kInt | (value.toBool() ? 2 : 1));
+  } else if (value.isDouble()) {
+    auto number = value.toDouble();
+    uint64_t bits;
+    std::memcpy(&bits, &number, sizeof bits);
+    words.add(kNumber);
+    words.add(bits);
   } else if (value.isNone()) {
     words.add(kAbsent);
   } else if (value.isString()) {
@@ -221,7 +233,7 @@ inline void write_tensor(std::string& out, const c10::IValue& value) {
   out += '}';
 }
 
-// Whether a kept value can be told: numbers with a fraction and long texts stay in the process.
+// Whether a kept value can be told: long texts stay in the process.
 inline bool can_tell(const c10::IValue& value) {
   if (value.isString()) return value.toStringRef().size() <= kLongestText;
   if (value.isList()) {
@@ -230,6 +242,7 @@ inline bool can_tell(const c10::IValue& value) {
     }
     return true;
   }
+  if (value.isDouble()) return std::isfinite(value.toDouble());
   return value.isInt() || value.isBool() || value.isNone();
 }
 
@@ -238,6 +251,12 @@ inline void write_kept(std::string& out, const c10::IValue& value) {
     out += std::to_string(value.toInt());
   } else if (value.isBool()) {
     out += value.toBool() ? "true" : "false";
+  } else if (value.isDouble()) {
+    std::ostringstream text;
+    text.imbue(std::locale::classic());  // the application's may have a decimal comma
+    text.precision(17);
+    text << value.toDouble();
+    out += text.str();
   } else if (value.isString()) {
     write_text(out, value.toStringRef());
   } else if (value.isList()) {
@@ -295,6 +314,21 @@ inline std::string describe(
   }
   out += "}}";
   return out;
+}
+
+// A call of an operator without arguments.
+inline std::string describe(const char* name) {
+  Operator called;
+  called.name = name;
+  return describe(called, Phase::forward, {});
+}
+
+// A described forward call, as one in `phase`.
+inline std::string in_phase(std::string description, Phase phase) {
+  const std::string forward = ",\"phase\":\"forward\"";  // quotes inside of names are escaped
+  auto at = description.find(forward);
+  description.replace(at, forward.size(), std::string(",\"phase\":\"") + name_of(phase) + "\"");
+  return description;
 }
 
 }  // namespace aimatrix
