@@ -16,10 +16,14 @@ _Key = tuple[OpCall, str, datetime, float, bool]
 
 
 def to_records(
-    counts: Iterable[WindowCount], translate: Callable[[RawCall], OpCall], run: Run
+    counts: Iterable[WindowCount],
+    translate: Callable[[RawCall], OpCall],
+    run: Run,
+    warps: Callable[[OpCall], int | None] = lambda call: None,
 ) -> list[WorkloadRecord]:
     """One record per signature, name and window; equal ones of several processes are added up.
 
+    warps: the measured warps of one such call, None where they were not measured.
     Calls that were timed and calls that were not stay apart, so that a time is that of all calls.
     """
     equal: dict[_Key, list[WindowCount]] = {}
@@ -38,6 +42,7 @@ def to_records(
             calls=sum(count.calls for count in same),
             estimated_calls=sum(count.estimated_calls for count in same),
             time_ns=sum(count.time_ns or 0 for count in same) if timed else None,
+            warps=warps(call),
         )
         for (call, name, start, seconds, timed), same in equal.items()
     ]
