@@ -15,6 +15,7 @@ from aimatrix.benchmark.check import check_work
 from aimatrix.benchmark.folder import model_source, readme_text
 from aimatrix.dialects import aten
 from aimatrix.errors import InputError
+from aimatrix.importers import kineto
 from aimatrix.model.artefact import Artefact
 from aimatrix.model.benchmark import Benchmark, Stage
 from aimatrix.model.profile import Profile
@@ -22,6 +23,7 @@ from aimatrix.model.result import Platform, RunResult, Validation
 from aimatrix.model.workload import WorkloadRecord
 from aimatrix.monitoring import (
     Leftover,
+    MeasuredWarps,
     Run,
     WindowCount,
     any_left,
@@ -77,6 +79,7 @@ def monitor(
     window: float = 60.0,
     budget: float = 0.05,
     time: bool = False,
+    warps: bool = False,
 ) -> int:
     """Run ``command`` unchanged, log its operators into ``store``, and return its exit code.
 
@@ -84,6 +87,8 @@ def monitor(
     application in the log (its script's or module's name by default), ``window`` is in seconds.
     ``budget``: share of the application's time that counting may take before calls are sampled,
     and their counts estimated; 0 for no limit. ``time``: also measure what calls take.
+    ``warps``: also measure the warps that calls launch on CUDA GPUs, by recording single calls of
+    models with torch's profiler; for its effects see `docs/monitoring.md`, "Measured warps".
     What earlier runs on this host left behind, because they were killed, is logged first. A store
     that cannot be written to is told in one line on standard error, the command runs on, and what
     it counts is kept for `collect`.
@@ -96,14 +101,17 @@ def monitor(
     append = _appending(store)
     for spools in spool_folders(store):
         bring_in(spools, append)
+    spool = new_spool(store)
+    measured = MeasuredWarps(spool, _traced, aten.translate) if warps else None
     return run_monitored(
         command,
         run,
-        spool=new_spool(store),
+        spool=spool,
         attributes=aten.ATTRIBUTES,
-        on_window=partial(append, run),
+        on_window=partial(_appending(store, measured), run),
         budget=budget,
         time=time,
+        warps=warps,
     )
 
 
@@ -125,14 +133,24 @@ def collect(store: FilePath = DEFAULT_STORE, *, any_host: bool = False) -> list[
     ]
 
 
-def _appending(store: Path) -> Callable[[Run, list[WindowCount]], None]:
-    """What puts the counts of a run into the log of a store."""
+def _appending(
+    store: Path, measured: MeasuredWarps | None = None
+) -> Callable[[Run, list[WindowCount]], None]:
+    """What puts the counts of a run into a log, with the warps that it has measured until then."""
     log = WorkloadStore(store)
 
     def append(run: Run, counts: list[WindowCount]) -> None:
-        log.append(to_records(counts, aten.translate, run))
+        if measured is None:
+            log.append(to_records(counts, aten.translate, run))
+        else:
+            measured.collect()
+            log.append(to_records(counts, aten.translate, run, measured.of))
 
     return append
+
+
+def _traced(trace: Path, schemas: Path) -> list[kineto.TracedCall]:
+    return kineto.read(trace, kineto.stored_schemas(schemas), aten.ATTRIBUTES).calls
 
 
 def analyze(

@@ -29,6 +29,12 @@ def command(
         " marked as estimates. none: always count exactly.",
     ),
     time: bool = typer.Option(False, "--time", help="Also log how long operators take."),
+    warps: bool = typer.Option(
+        False,
+        "--warps",
+        help="Also measure the warps that operators launch on CUDA GPUs: torch's profiler records"
+        " a call of a model a few times an hour.",
+    ),
 ) -> None:
     """Run COMMAND unchanged and log the operators that it executes.
 
@@ -45,6 +51,7 @@ def command(
         window=parse_duration(window, "--window"),
         budget=parse_share(budget, "--budget"),
         time=time,
+        warps=warps,
     )
     if code < 0:
         # it cannot speak for itself any more, unlike one that ends with an exit code

@@ -8,9 +8,11 @@ from aimatrix.monitoring.leftovers import collect as collect_leftovers
 from aimatrix.monitoring.recording import to_records
 from aimatrix.monitoring.run_folder import Run, encodable, new_spool, spool_folders, this_host
 from aimatrix.monitoring.signals import end_like
+from aimatrix.monitoring.warps import MeasuredWarps
 
 __all__ = [
     "Leftover",
+    "MeasuredWarps",
     "Run",
     "WindowCount",
     "any_left",

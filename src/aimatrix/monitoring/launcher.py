@@ -44,6 +44,7 @@ def run_monitored(
     capture: str = "native",
     budget: float = 0.05,
     time: bool = False,
+    warps: bool = False,
 ) -> int:
     """Run ``command`` to its end and return its exit code, negative for a signal's number.
 
@@ -57,6 +58,7 @@ def run_monitored(
     attributes: operator name (``aten::convolution``) -> arguments besides tensors to keep.
     budget: share of the application's time that counting may take before calls are sampled, and
     their counts estimated; 0 for no limit. time: also measure how long each call takes.
+    warps: have traces of single calls of its models on a GPU put into ``spool``.
     Raises InputError when the command cannot be started, or there is no such capture, window or
     budget; then nothing was started.
     """
@@ -73,6 +75,7 @@ def run_monitored(
         "attributes": {name: list(names) for name, names in attributes.items()},
         "budget": budget,
         "time": time,
+        "warps": warps,
         "library": _library_folder(),
         "sources": digest(SOURCES),
     }
@@ -82,7 +85,7 @@ def run_monitored(
         delivery = Delivery(spool, run.window_seconds, on_window)
         if watched and capture == "native":
             _prepare_library(command, spool)
-        child = _start(command, _environment(spool) if watched else None)
+        child = _start(command, _environment(spool, warps) if watched else None)
         forwarder.to(child)
         ended = _when_ended(child)
         while not ended.wait(delivery.seconds_left() if watched else None):
@@ -148,9 +151,12 @@ def _check_command(command: Sequence[str]) -> None:
     raise InputError(f"{command[0]}: command not found")
 
 
-def _environment(spool: Path) -> dict[str, str]:
+def _environment(spool: Path, warps: bool) -> dict[str, str]:
     path = os.environ.get("PYTHONPATH")
+    # torch's profiler else writes lines of its own among the command's
+    quiet = {"KINETO_LOG_LEVEL": "99"} if warps else {}
     return {
+        **quiet,
         **os.environ,
         "PYTHONPATH": f"{BOOT}{os.pathsep}{path}" if path else str(BOOT),
         "AIMATRIX_SPOOL": str(spool),

@@ -14,6 +14,8 @@ from .spool import SpoolTally
 CONFIGURATION = "agent.json"
 #: in the spool: the person has been told that a process of this run falls back
 TOLD = "fallback.told"
+#: in the spool: the person has been told that a process measures no warps
+UNMEASURED = "unmeasured.told"
 #: how the line ends that tells so
 FALLBACK = "counting in Python, which is slower"
 
@@ -24,7 +26,7 @@ def _native(configuration: Mapping[str, Any], spool: str) -> Capture:
     try:
         return open_native(configuration, spool)
     except LibraryMissingError as missing:
-        if _is_first_to_tell(spool):
+        if _is_first_to_tell(spool, TOLD):
             notice(f"the native capture is not used: {missing}; {FALLBACK}")
         return _dispatch(configuration, spool)
 
@@ -55,12 +57,25 @@ def activate(spool: str) -> None:
     capture = CAPTURES[configuration["capture"]](configuration, spool)
     os.register_at_fork(after_in_child=capture.reset_after_fork)
     capture.start()
+    if configuration.get("warps"):
+        _measure_warps(spool)
 
 
-def _is_first_to_tell(spool: str) -> bool:
+def _measure_warps(spool: str) -> None:
+    try:
+        from .warps import WarpWindows
+
+        reason = WarpWindows(spool).start()
+    except Exception as error:
+        reason = repr(error)
+    if reason and _is_first_to_tell(spool, UNMEASURED):
+        notice(f"warps are not measured: {reason}")
+
+
+def _is_first_to_tell(spool: str, mark: str) -> bool:
     """Whether no other process of the run has; where it cannot be marked, each tells."""
     try:
-        os.close(os.open(os.path.join(spool, TOLD), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.close(os.open(os.path.join(spool, mark), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
         return False
     except OSError:
