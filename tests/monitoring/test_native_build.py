@@ -47,7 +47,7 @@ def write_stub(folder: Path, *, start: str = "return 0;", head: str = "") -> Pat
     folder.mkdir()
     functions = "".join(f"long aimatrix_{name}() {{ return 0; }}\n" for name in FUNCTIONS)
     (folder / "stub.cpp").write_text(
-        f'{head}\n#include <unistd.h>\nextern "C" {{\nint aimatrix_abi() {{ return 1; }}\n'
+        f'{head}\n#include <unistd.h>\nextern "C" {{\nint aimatrix_abi() {{ return 2; }}\n'
         f"long aimatrix_seen() {{ return 0; }}\nint aimatrix_start() {{ {start} }}\n"
         f"{functions}}}\n"
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from aimatrix.errors import InputError
 from aimatrix.monitoring import run_folder
-from aimatrix.monitoring.agent.activation import CAPTURES, TOLD
+from aimatrix.monitoring.agent.activation import CAPTURES, FALLBACK, TOLD
 from aimatrix.monitoring.agent.notice import notice
 from aimatrix.monitoring.delivery import Delivery, OnWindow
 from aimatrix.monitoring.native import (
@@ -32,6 +32,9 @@ BOOT = Path(__file__).parent / "boot"
 
 #: distinct signatures (per thread) that a process can hold; 8 bytes of disk each
 CAPACITY = 65536
+
+#: seconds that counting every call may take beyond the budget, before calls are sampled
+ALLOWANCE = 2.0
 
 
 def run_monitored(
@@ -74,6 +77,7 @@ def run_monitored(
         "capacity": CAPACITY,
         "attributes": {name: list(names) for name, names in attributes.items()},
         "budget": budget,
+        "allowance": ALLOWANCE,
         "time": time,
         "warps": warps,
         "library": _library_folder(),
@@ -107,7 +111,7 @@ def _prepare_library(command: Sequence[str], spool: Path) -> None:
     """Have the native library there before the command starts, or tell why there is none."""
     library = ensure(command)
     if isinstance(library, Unavailable) and library.torch is not None:
-        notice(f"{library.reason}; counting in Python, which is slower")
+        notice(f"{library.reason}; {FALLBACK}")
         with suppress(OSError):  # else the agent tells it once more
             (spool / TOLD).touch()
 

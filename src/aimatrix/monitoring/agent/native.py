@@ -17,7 +17,7 @@ import torch
 from . import library as places
 from .spool import pid_namespace
 
-ABI = 1
+ABI = 2
 #: beside the library: how it was built, and what it costs for each event
 STATED = "library.json"
 
@@ -48,6 +48,7 @@ class NativeCapture:
             pid_namespace(),
             self._configuration["budget"],
             self._event_ns,
+            1e9 * self._configuration["allowance"],
             bool(self._configuration["time"]),
         )
         if failed:
@@ -59,6 +60,10 @@ class NativeCapture:
 
     def reset_after_fork(self) -> None:
         """Nothing to do: the library counts a child's calls in files of the child."""
+
+    def is_sampling(self) -> bool:
+        """Whether calls are sampled at the moment, because counting all costs too much."""
+        return bool(self._library.aimatrix_sampling())
 
     def seen(self) -> int:
         """How many operator calls have been counted so far."""
@@ -103,6 +108,7 @@ def load(path: str) -> ctypes.CDLL:
             ctypes.c_char_p,
             ctypes.c_uint64,
             ctypes.c_uint64,
+            ctypes.c_double,
             ctypes.c_double,
             ctypes.c_double,
             ctypes.c_int,

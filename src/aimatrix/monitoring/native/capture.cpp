@@ -36,22 +36,25 @@ namespace {
 struct Region {
   struct Item {
     std::string description;
+    Phase phase;
     uint64_t calls;
-    uint32_t slot;
+    uint32_t slots[kPhases];  // by the phase in which the region runs
   };
   std::vector<Item> items;
-  uint64_t generation = 0;
+  uint64_t generations[kPhases] = {};  // of the slots
 };
 
 struct Recording {
   Table index;  // of items
   Region region;
   int depth_before;
+  int regions_before;
 };
 
 struct Thread {
-  int depth = 0;   // of open operators and regions
-  int steps = 0;   // of open Optimizer.step ranges
+  int depth = 0;    // of open operators
+  int regions = 0;  // open ones
+  int steps = 0;    // of open Optimizer.step ranges
   uint64_t generation = 0;
   uint64_t counted = 0;
   Table table;
@@ -64,7 +67,7 @@ struct Thread {
 
   void begin_anew(uint64_t now) {
     table.clear();
-    depth = steps = 0;
+    depth = regions = steps = 0;
     counted = 0;
     windows = Windows();
     recording.reset();
@@ -144,7 +147,7 @@ Thread* new_thread() {
   } else {
     current = all.free_threads.back();  // with the signatures and slots of a thread that has ended
     all.free_threads.pop_back();
-    current->depth = current->steps = 0;
+    current->depth = current->regions = current->steps = 0;
     current->windows = Windows();
   }
   return current;
@@ -226,9 +229,15 @@ void record(
   if (at == Table::kUnknown) {
     at = static_cast<uint32_t>(recording.region.items.size());
     recording.index.insert(hash, thread.words, at);
-    recording.region.items.push_back({describe(called, phase, inputs), 0, 0});
+    recording.region.items.push_back({describe(called, phase, inputs), phase, 0, {}});
   }
   recording.region.items[at].calls++;
+}
+
+uint64_t now_ns() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000000000ULL + static_cast<uint64_t>(now.tv_nsec);
 }
 
 void raise_slot(Thread& thread, uint32_t slot) {
@@ -279,7 +288,6 @@ std::unique_ptr<at::ObserverContext> on_opening(const at::RecordFunction&) {
   auto& windows = thread->windows;
   windows.is_armed = true;
   windows.opened_at = windows.events;
-  windows.opened_ns = now_ns();
   std::lock_guard<std::mutex> lock(all.switching);
   if (all.is_running) switch_counting(true);
   return nullptr;
@@ -310,8 +318,7 @@ void leave_window(Thread&) {
 
 void close_window(Thread& thread) {
   auto& all = process();
-  all.budget.end_counting(thread.windows);
-  auto next = all.budget.after_window(thread.windows);
+  auto next = all.budget.end_counting(thread.windows);
   std::lock_guard<std::mutex> lock(all.switching);
   if (!all.is_running) return;
   if (next != Budget::Next::go_on) at::removeCallback(all.opening);
@@ -412,7 +419,10 @@ void see_nested(Thread& thread, const at::RecordFunction& call) {
 // While sampling: whether the call is of no concern.
 bool is_passed_over(Thread& thread, const at::RecordFunction& call) {
   if (thread.recording) return false;
-  if (process().window_of.load(std::memory_order_relaxed) != &thread) return true;
+  if (process().window_of.load(std::memory_order_relaxed) != &thread) {
+    thread.windows.passed++;
+    return true;
+  }
   return thread.depth == 0 && !is_in_window(thread, call);
 }
 
@@ -422,11 +432,12 @@ void see(Thread& thread, const at::RecordFunction& call) {
     thread.windows.events++;
     if (is_passed_over(thread, call)) return;
   } else if ((++thread.windows.events & (kBlock - 1)) == 0 && all.budget.is_limited() &&
-             all.budget.is_spent_by(thread.windows)) {
+             !thread.recording && all.budget.is_spent_by(thread.windows)) {
     begin_sampling();
     return;
   }
   if (thread.depth > 0) return see_nested(thread, call);
+  if (thread.regions > 0) return;  // what is inside of a region was counted with it
   if (auto* overload = overload_of(call)) count(thread, call, overload);
 }
 
@@ -471,7 +482,7 @@ void on_step_end(const at::RecordFunction&, at::ObserverContext* context) {
 }
 
 void start(const std::string& folder, const char* attributes, uint64_t capacity,
-           uint64_t pid_namespace, double budget, double event_ns, bool with_time) {
+           uint64_t pid_namespace, const Budget::Limits& limits, bool with_time) {
   auto& all = process();
   static std::once_flag once;
   std::call_once(once, [] {
@@ -489,7 +500,7 @@ void start(const std::string& folder, const char* attributes, uint64_t capacity,
     all.generation++;  // a folder of its own: no slot of an earlier start is in it
   }
   all.operators.keep(parse_kept(attributes));
-  all.budget.set(budget, event_ns);
+  all.budget.set(limits);
   all.is_sampling = false;
   all.window_of = nullptr;
   all.counting = at::addGlobalCallback(at::RecordFunctionCallback(&on_start, &on_end)
@@ -515,9 +526,17 @@ void begin_recording(Thread& thread) {
   auto& all = process();
   thread.recording = std::make_unique<Recording>();
   thread.recording->depth_before = thread.depth;
-  thread.depth = 0;
+  thread.recording->regions_before = thread.regions;
+  thread.depth = thread.regions = 0;
   std::lock_guard<std::mutex> lock(all.switching);
   if (all.is_running && all.is_sampling) switch_counting(true);
+}
+
+int64_t add_region(Region region) {
+  auto& all = process();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  all.regions.push_back(std::make_unique<Region>(std::move(region)));
+  return static_cast<int64_t>(all.regions.size()) - 1;
 }
 
 int64_t end_recording(Thread& thread) {
@@ -525,32 +544,54 @@ int64_t end_recording(Thread& thread) {
   if (!thread.recording) return -1;
   auto recording = std::move(thread.recording);
   thread.depth = recording->depth_before;
+  thread.regions = recording->regions_before;
   {
     std::lock_guard<std::mutex> lock(all.switching);
     if (all.is_running && all.is_sampling && !all.window_of.load()) switch_counting(false);
   }
-  std::lock_guard<std::mutex> lock(all.mutex);
-  all.regions.push_back(std::make_unique<Region>(std::move(recording->region)));
-  return static_cast<int64_t>(all.regions.size()) - 1;
+  return add_region(std::move(recording->region));
 }
 
+// With the mutex held: slots for a region that runs in `phase`. What was listed as forward is of
+// that phase: a forward that a backward pass runs again, a function called by an optimizer.
+void open_slots(Region& region, Phase phase) {
+  for (auto& item : region.items) {
+    bool follows = item.phase == Phase::forward && phase != Phase::forward;
+    item.slots[static_cast<int>(phase)] =
+        new_slot(follows ? in_phase(item.description, phase) : item.description);
+  }
+  region.generations[static_cast<int>(phase)] = process().generation;
+}
+
+// Of a region within an operator or another region, nothing is counted again.
 void run_region(Thread& thread, int64_t id) {
   auto& all = process();
-  if (!all.is_running) return;
+  if (!all.is_running || thread.depth > 0 || thread.regions > 0) return;
+  auto phase = phase_of(thread);
+  auto at = static_cast<int>(phase);
   Region* region;
   {
     std::lock_guard<std::mutex> lock(all.mutex);
     region = all.regions.at(static_cast<size_t>(id)).get();
-    if (region->generation != all.generation.load()) {
-      for (auto& item : region->items) item.slot = new_slot(item.description);
-      region->generation = all.generation;
-    }
+    bool is_open = region->generations[at] == all.generation.load();
+    if (!is_open && !thread.recording) open_slots(*region, phase);
+  }
+  if (thread.recording) {
+    auto& items = thread.recording->region.items;
+    items.insert(items.end(), region->items.begin(), region->items.end());
+    return;
   }
   auto* slots = all.spool->slots();
   for (const auto& item : region->items) {
-    slots[item.slot].calls.fetch_add(item.calls, std::memory_order_relaxed);
+    slots[item.slots[at]].calls.fetch_add(item.calls, std::memory_order_relaxed);
     thread.counted += item.calls;
   }
+}
+
+Region region_of_one(const char* name) {
+  Region region;
+  region.items.push_back({describe(name), Phase::forward, 1, {}});
+  return region;
 }
 
 // Runs `work` on the calling thread's state; -1 when it failed.
@@ -571,13 +612,15 @@ int64_t on_this_thread(const Work& work) {
 
 extern "C" {
 
-int aimatrix_abi() { return 1; }
+int aimatrix_abi() { return 2; }
 
 // 0, or 1 when the capture could not be started.
 int aimatrix_start(const char* folder, const char* attributes, uint64_t capacity,
-                   uint64_t pid_namespace, double budget, double event_ns, int with_time) {
+                   uint64_t pid_namespace, double budget, double event_ns, double allowance_ns,
+                   int with_time) {
   try {
-    aimatrix::start(folder, attributes, capacity, pid_namespace, budget, event_ns, with_time != 0);
+    aimatrix::Budget::Limits limits{budget, event_ns, allowance_ns};
+    aimatrix::start(folder, attributes, capacity, pid_namespace, limits, with_time != 0);
     return 0;
   } catch (...) {
     return 1;
@@ -600,6 +643,9 @@ int64_t aimatrix_seen() {
   return static_cast<int64_t>(sum);
 }
 
+// Whether calls are sampled at the moment.
+int aimatrix_sampling() { return aimatrix::process().is_sampling; }
+
 // From here to the end, this thread's operators are listed instead of counted, fake ones too.
 void aimatrix_record_begin() {
   aimatrix::on_this_thread([](auto& thread) -> int64_t {
@@ -613,6 +659,12 @@ int64_t aimatrix_record_end() {
   return aimatrix::on_this_thread([](auto& thread) { return aimatrix::end_recording(thread); });
 }
 
+// The id of a region that is one call of an operator without arguments, -1 when there is none.
+int64_t aimatrix_region_of(const char* name) {
+  return aimatrix::on_this_thread(
+      [name](auto&) { return aimatrix::add_region(aimatrix::region_of_one(name)); });
+}
+
 // Counts every operator of the list, as often as it is there.
 void aimatrix_region_run(int64_t id) {
   aimatrix::on_this_thread([id](auto& thread) -> int64_t {
@@ -624,15 +676,15 @@ void aimatrix_region_run(int64_t id) {
 // The same, and until it is left this thread's own operators are inside of it.
 void aimatrix_region_enter(int64_t id) {
   aimatrix::on_this_thread([id](auto& thread) -> int64_t {
-    thread.depth++;
     aimatrix::run_region(thread, id);
+    thread.regions++;
     return 0;
   });
 }
 
 void aimatrix_region_leave() {
   aimatrix::on_this_thread([](auto& thread) -> int64_t {
-    if (thread.depth > 0) thread.depth--;
+    if (thread.regions > 0) thread.regions--;
     return 0;
   });
 }

@@ -22,6 +22,7 @@ CONFIGURATION: dict[str, Any] = {
     "attributes": {"aten::conv2d": ["stride", "padding", "dilation", "groups"]},
     "capacity": 1024,
     "budget": 0.0,
+    "allowance": 0.0,
     "time": False,
 }
 
