@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimatrix import ops
+from aimatrix.dialects import aten
 from aimatrix.dialects.aten import ATTRIBUTES, RULES, translate
 from aimatrix.dialects.raw import RawCall, TensorArg
 from aimatrix.model.calls import OpCall
@@ -210,6 +213,104 @@ class TestPooling:
         assert ops.output_shape(three) == (1, 4, 2, 2, 2)
 
 
+class TestAttention:
+    QUERY, KEY, VALUE = [2, 8, 5, 16], [2, 4, 7, 16], [2, 4, 7, 12]
+    MACS = 2 * 8 * 5 * 7 * (16 + 12)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "scaled_dot_product_attention",
+            "_scaled_dot_product_flash_attention",
+            "_scaled_dot_product_flash_attention_for_cpu",
+            "_scaled_dot_product_efficient_attention",
+            "_scaled_dot_product_cudnn_attention",
+            "_scaled_dot_product_attention_math",
+        ],
+    )
+    def test_every_backend_is_the_same_operator(self, name: str) -> None:
+        seen = call(name, query=self.QUERY, key=self.KEY, value=self.VALUE, is_causal=True)
+        assert (seen.family, seen.kind, seen["causal"]) == ("attention", "sdpa", True)
+        assert attributes(seen, "heads", "kv_heads", "query_len", "key_len") == [8, 4, 5, 7]
+        assert ops.cost(seen).macs == self.MACS
+
+    @pytest.mark.parametrize("name", ["_flash_attention", "_efficient_attention"])
+    def test_backends_with_heads_behind_lengths(self, name: str) -> None:
+        query, key, value = ([n, length, h, d] for n, h, length, d in self._shapes())
+        seen = call(f"{name}_forward", query=query, key=key, value=value, custom_mask_type=0)
+        assert ops.cost(seen).macs == self.MACS
+        assert ops.output_shape(seen) == (2, 8, 5, 12)
+
+    def test_gradients(self) -> None:
+        seen = call(
+            "_scaled_dot_product_efficient_attention_backward",
+            grad_out_=[2, 8, 5, 12],
+            query=self.QUERY,
+            key=self.KEY,
+            value=self.VALUE,
+        )
+        assert (seen.kind, ops.cost(seen).macs) == (
+            "sdpa_backward",
+            2 * 8 * 5 * 7 * (3 * 16 + 2 * 12),
+        )
+
+    def test_packed_sequences_are_known_where_all_are_of_one_length(self) -> None:
+        more = {"cum_seq_q": [4], "cum_seq_k": [4], "max_q": 5, "max_k": 7}
+        shapes = {"query": [15, 8, 16], "key": [21, 4, 16], "value": [21, 4, 16]}
+        seen = call("_flash_attention_forward", **shapes, **more)
+        assert (seen["batch"], ops.cost(seen).macs) == (3, 3 * 8 * 5 * 7 * 32)
+        ragged = call("_flash_attention_forward", **{**shapes, "query": [13, 8, 16]}, **more)
+        assert (ragged.family, ops.cost(ragged).macs) == ("unknown", None)
+
+    def test_its_dtype_is_that_of_the_queries(self) -> None:
+        seen = translate(
+            RawCall(
+                "aten::_scaled_dot_product_flash_attention_backward",
+                {
+                    "grad_out": TensorArg((1, 1, 2, 3), "float32"),
+                    **{
+                        name: TensorArg((1, 1, 2, 3), "bfloat16")
+                        for name in ("query", "key", "value")
+                    },
+                },
+            )
+        )
+        assert seen.dtype == "bfloat16"
+
+    def _shapes(self) -> list[list[int]]:
+        return [self.QUERY, self.KEY, self.VALUE]
+
+
+class TestRecurrent:
+    def test_a_backends_layers(self) -> None:
+        weights = [[28, 5], [28, 7], [28], [28]] * 2
+        more: dict[str, Any] = {"mode": 2, "hidden_size": 7, "proj_size": 0, "num_layers": 1}
+        more |= {"batch_first": False, "bidirectional": True, "batch_sizes": ()}
+        seen = call("_cudnn_rnn", input=[4, 3, 5], weight=weights, hx=[2, 3, 7], **more)
+        assert (seen.family, seen.kind, seen["bias"]) == ("recurrent", "lstm", True)
+        assert ops.cost(seen).macs == 4 * 3 * 2 * 28 * (5 + 7)
+        packed = call(
+            "_cudnn_rnn_backward",
+            input=[6, 5],
+            weight=weights,
+            **{**more, "batch_sizes": (3, 2, 1), "mode": 3},
+        )
+        assert packed.kind == "gru_backward"
+        assert ops.cost(packed).macs == 2 * 6 * 2 * 21 * (5 + 7)
+
+    def test_a_single_layer_of_a_backend(self) -> None:
+        seen = call(
+            "mkldnn_rnn_layer",
+            input=[4, 3, 5],
+            mode=2,
+            hidden_size=7,
+            num_layers=2,
+            has_biases=True,
+            bidirectional=True,
+        )
+        assert ops.cost(seen).macs == 4 * 3 * 28 * (5 + 7)
+
+
 class TestTheRest:
     @pytest.mark.parametrize(
         ("name", "kind"),
@@ -281,6 +382,37 @@ class TestTheRest:
         seen = call(name, self=[2, 3])
         assert (seen.family, ops.cost(seen).bytes, ops.cost(seen).warps) == ("movement", 0, 0)
 
+    def test_an_overload_may_be_another_operator(self) -> None:
+        two = {"self": TensorArg((2, 3)), "other": TensorArg((2, 3))}
+        assert translate(RawCall("aten::max", two, overload="other")).family == "elementwise"
+        one = {"self": TensorArg((2, 3)), "dim": 1}
+        assert translate(RawCall("aten::max", one, overload="dim")).family == "reduction"
+
+    def test_packed_weights_do_not_tell_their_shapes(self) -> None:
+        seen = translate(RawCall("quantized::linear", {"X": TensorArg((2, 3), "quint8")}))
+        assert (seen.family, ops.cost(seen).macs) == ("unknown", None)
+
+    def test_quantised_layers_whose_weights_are_tensors(self) -> None:
+        linear = translate(
+            RawCall(
+                "onednn::qlinear_pointwise",
+                {"qx": TensorArg((2, 3), "uint8"), "qw": TensorArg((3, 4), "int8")},
+            )
+        )
+        assert (linear.dtype, ops.cost(linear).macs) == ("uint8", 24)
+        convolution = translate(
+            RawCall(
+                "onednn::qconv_pointwise",
+                {
+                    "qx": TensorArg((1, 3, 8, 8), "uint8"),
+                    "qw": TensorArg((4, 3, 3, 3), "int8"),
+                    "bias": None,
+                    "padding": (1, 1),
+                },
+            )
+        )
+        assert (convolution.kind, ops.cost(convolution).macs) == ("conv2d", 64 * 4 * 27)
+
 
 class TestUnknown:
     def test_keeps_its_name_and_its_inputs(self) -> None:
@@ -309,7 +441,11 @@ class TestUnknown:
 
 
 _SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 10**30), st.sampled_from(["same", "", "x"])
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 10**30),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["same", "", "x", "ij,jk"]),
 )
 _TENSORS = st.builds(
     TensorArg,
@@ -348,6 +484,25 @@ _NAMES = [
     "ceil_mode",
     "train",
     "repeats",
+    "query",
+    "key",
+    "value",
+    "hx",
+    "params",
+    "indices",
+    "index",
+    "equation",
+    "scale_factors",
+    "output_mask",
+    "grad_output",
+    "offsets",
+    "target",
+    "batch_sizes",
+    "num_layers",
+    "end",
+    "step",
+    "n",
+    "s",
 ]
 
 
@@ -358,7 +513,15 @@ def test_strange_arguments_never_raise(name: str, arguments: dict[str, Any]) -> 
     assert seen.family != "unknown" or seen.kind == f"aten::{name}"
 
 
+def test_no_operator_has_two_rules() -> None:
+    seen: list[str] = []
+    for module in pkgutil.iter_modules(aten.__path__):
+        seen += getattr(importlib.import_module(f"{aten.__name__}.{module.name}"), "RULES", {})
+    assert sorted(seen) == sorted(RULES)
+
+
 def test_a_capture_is_told_what_each_rule_reads() -> None:
     assert "groups" in ATTRIBUTES["aten::conv2d"]
     assert "dim" in ATTRIBUTES["aten::cat"]
+    assert "onednn::qconv_pointwise" in ATTRIBUTES
     assert "aten::relu" not in ATTRIBUTES  # tensors are kept anyway
