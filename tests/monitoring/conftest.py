@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +49,12 @@ def watch(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Watch:
         program: str | None = None,
         *,
         command: list[str] | None = None,
-        capture: str = "dispatch",
+        capture: str = "native",
+        attributes: Mapping[str, Sequence[str]] = ATTRIBUTES,
         window_seconds: float = 3600.0,
         on_window: Callable[[list[WindowCount]], None] | None = None,
+        budget: float = 0.05,
+        time: bool = False,
     ) -> Outcome:
         if program is not None:
             path = tmp_path / "program.py"
@@ -64,9 +67,11 @@ def watch(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Watch:
             command,
             Run("program", this_host(), window_seconds),
             spool=tmp_path / "spools" / "run",
-            attributes=ATTRIBUTES,
+            attributes=attributes,
             on_window=on_window or counts.extend,
             capture=capture,
+            budget=budget,
+            time=time,
         )
         out, err = capfd.readouterr()
         return Outcome(returncode, out, err, counts, tmp_path / "spools" / "run")
