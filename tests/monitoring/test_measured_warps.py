@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -145,6 +146,43 @@ def test_a_run_logs_what_its_windows_measured(
     told = [line for line in capfd.readouterr().err.splitlines() if "warps" in line]
     assert len(told) == 1
     assert told[0].startswith("aimatrix: warps are not measured: ")
+
+
+WINDOWED = """
+import os, warnings
+import torch
+from _aimatrix_agent import warps
+warnings.filterwarnings("ignore", message="CUDA is not available")
+torch.cuda.is_current_stream_capturing = lambda: False
+windows = warps.WarpWindows(os.environ["AIMATRIX_SPOOL"])
+windows.begin()  # as if this torch had just begun to use CUDA
+model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+for _ in range(10):
+    model(torch.ones(3, 4))
+"""
+
+
+@pytest.mark.parametrize("capture", ["native", "dispatch"])
+def test_a_window_changes_no_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capture: str
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(WINDOWED)
+    read: list[TracedCall] = []
+
+    def keep(trace: Path, schemas: Path) -> list[TracedCall]:
+        read.extend(kineto.read(trace, kineto.stored_schemas(schemas), aten.ATTRIBUTES).calls)
+        return read
+
+    monkeypatch.setattr(api.verbs, "_traced", keep)
+    start = partial(api.verbs.run_monitored, capture=capture)
+    monkeypatch.setattr(api.verbs, "run_monitored", start)
+    api.monitor([sys.executable, str(program)], store=tmp_path / "s", warps=True)
+    traced = Counter(call.raw.name for call in read for _ in range(call.calls))
+    assert traced == {"aten::linear": 2, "aten::tanh": 1}
+    totals = WorkloadStore(tmp_path / "s").totals()
+    assert sum(record.calls for record in totals if record.call.kind == "tanh") == 10
+    assert sum(record.calls for record in totals if record.call.family == "matmul") == 20
 
 
 def test_without_the_option_no_warps_are_logged(tmp_path: Path) -> None:
