@@ -13,11 +13,11 @@ TINY = """
     import os, threading, torch
     torch.set_num_threads(1)
     cell, x, state = torch.nn.LSTMCell(4, 4), torch.randn(2, 4), torch.randn(8)
-    rounds = 0
+    hidden = torch.randn(2, 4), torch.randn(2, 4)
     def work(rounds):
         with torch.no_grad():
             for _ in range(rounds):
-                cell(x)
+                cell(x, hidden)
                 for _ in range(4):
                     torch.relu(state)
 """
