@@ -57,6 +57,8 @@ def _row(name: str, arguments: Arguments) -> Shape:
         return arguments["n"], arguments.get("m", arguments["n"])
     if name == "randperm":
         return (arguments["n"],)
+    if name.endswith("_window"):
+        return (arguments["window_length"],)
     if name in ("linspace", "logspace"):
         return (arguments["steps"],)
     first, last = arguments.get("start", 0), arguments["end"]
@@ -100,7 +102,7 @@ _VIEW = Rule("movement", _moved("view"), ("size",))
 _COPY = Rule("movement", _moved("copy"))
 _FILL = Rule("movement", _filled, ("size",))
 _JOIN = Rule("movement", _joining, ("dim",))
-_COUNTED = Rule("movement", _counted, ("start", "end", "step", "steps", "n", "m"))
+_COUNTED = Rule("movement", _counted, ("start", "end", "step", "steps", "n", "m", "window_length"))
 _REPEAT = Rule("movement", _repeat, ("repeats", "dims"))
 
 RULES: dict[str, Rule] = {
@@ -129,6 +131,7 @@ RULES: dict[str, Rule] = {
     ),
     **same(_FILL, "zeros_like ones_like full_like rand_like randn_like randint_like"),
     **same(_COUNTED, "arange linspace logspace randperm eye"),
+    **same(_COUNTED, "hann_window hamming_window blackman_window bartlett_window kaiser_window"),
     **same(Rule("movement", _triangle, ("row", "col", "offset")), "tril_indices triu_indices"),
     "one_hot": Rule("movement", _one_hot, ("num_classes",)),
     "diag_embed": Rule("movement", _diagonal),
