@@ -145,6 +145,19 @@ def test_equal_calls_with_other_warps_stay_apart() -> None:
     assert [(call.calls, call.warps) for call in read(trace).calls] == [(2, 1), (1, 9)]
 
 
+def test_an_operator_whose_kernel_is_not_in_the_trace_has_no_warps() -> None:
+    """The recording ended before the GPU had run it: what is there is not all."""
+    trace = TraceMaker()
+    with trace.range("aten::relu", tensor(10)):
+        trace.kernel([1, 1, 1], [32, 1, 1])
+        trace.kernel([7, 1, 1], [32, 1, 1])
+    with trace.range("aten::sigmoid", tensor(10)):
+        trace.kernel([2, 1, 1], [32, 1, 1])
+    lost = next(e for e in trace.events if e.get("args", {}).get("grid") == [7, 1, 1])
+    trace.events.remove(lost)
+    assert warps(read(trace)) == {"aten::relu": None, "aten::sigmoid": 2}
+
+
 def test_odd_events_are_passed_over_and_counted() -> None:
     trace = TraceMaker()
     with trace.range("aten::relu", tensor(10)):

@@ -137,6 +137,40 @@ def test_a_model_in_a_thread_is_recorded_there(tmp_path: Path) -> None:
     assert traced(tmp_path) == [LINEARS]
 
 
+def test_the_end_of_a_window_waits_for_the_gpus_in_use_and_no_others(tmp_path: Path) -> None:
+    """Also when one of them has failed: the recording has to end, and the failure is not ours."""
+    out = run(
+        tmp_path,
+        """
+        def wait(device):
+            print(device, end=" ")
+            if device == 2:
+                raise RuntimeError("a device-side assert of the application")
+        torch.cuda.device_count = lambda: 4
+        torch._C._cuda_hasPrimaryContext = lambda device: device in (0, 2)
+        torch.cuda.synchronize = wait
+        for _ in range(5):
+            model(rows)
+        print(torch.autograd._profiler_enabled())
+        """,
+    )
+    assert out == "0 2 False\n"
+    assert traced(tmp_path) == [LINEARS]
+
+
+def test_a_rank_of_a_distributed_job_has_no_windows(tmp_path: Path) -> None:
+    """Each would wait for its GPU, which may wait for what the other has not sent yet."""
+    run(
+        tmp_path,
+        """
+        torch.distributed.is_initialized = lambda: True
+        for _ in range(6):
+            model(rows)
+        """,
+    )
+    assert traced(tmp_path) == []
+
+
 @pytest.mark.parametrize("where", ["before", "inside", "after"])
 def test_a_profiler_of_the_application_wins(tmp_path: Path, where: str) -> None:
     """It sees all that it would see without us, and from then on there are no windows."""

@@ -70,7 +70,8 @@ SchemaLookup = Callable[[str], Sequence[Schema]]
 class TracedCall:
     """Equal calls of a trace that launched equally many warps.
 
-    warps: of one call; None where it launched no kernel. outermost: not called by another
+    warps: of one call; None where it launched no kernel, or one that is not in the trace (the
+    recording ended before it did). outermost: not called by another
     operator; what others call is there only where it launched kernels.
     """
 
@@ -186,6 +187,7 @@ class _Range:
     work: int = 0
     own_kernels: int = 0
     kernels: int = 0
+    lost_kernels: int = 0
     warps: int = 0
     signature: _Signature | None = None
 
@@ -211,6 +213,7 @@ class _Events:
     threads: dict[tuple[Any, Any], list[_Item]] = field(default_factory=dict)
     by_external: dict[int, _Range] = field(default_factory=dict)
     work: list[_Work] = field(default_factory=list)
+    kernel_launches: set[int] = field(default_factory=set)
     kernels: int = 0
     odd: int = 0
 
@@ -228,6 +231,8 @@ class _Events:
         elif category in _LAUNCHES:
             correlation = _whole(event["args"]["correlation"])
             self._on_thread(event).append((_time(event["ts"]), 0.0, correlation))
+            if "LaunchKernel" in event["name"]:
+                self.kernel_launches.add(correlation)
         elif category in _DEVICE_WORK:
             args = event["args"]
             warps = _kernel_warps(args) if category == _KERNEL else None
@@ -310,6 +315,10 @@ def _place_work(events: _Events, ranges: list[_Range], launched_by: Mapping[int,
         if work.warps is not None:
             owner.own_kernels += 1
             owner.warps += work.warps
+    recorded = {work.correlation for work in events.work}
+    for correlation in events.kernel_launches - recorded:
+        if correlation in launched_by:
+            launched_by[correlation].lost_kernels += 1
     return unplaced
 
 
@@ -328,6 +337,7 @@ def _add_up(ranges: list[_Range]) -> None:
             found.parent.work += found.work
             found.parent.kernels += found.kernels
             found.parent.warps += found.warps
+            found.parent.lost_kernels += found.lost_kernels
 
 
 def _calls(
@@ -344,7 +354,7 @@ def _calls(
         unread += found.signature is None
         on = device if found.work else "cpu"
         placed = tuple((name, _on_device(value, on)) for name, value in items)
-        warps = found.warps if found.kernels else None
+        warps = found.warps if found.kernels and not found.lost_kernels else None
         counted[found.name, overload, found.phase, placed, warps, outermost] += 1
     return [
         TracedCall(RawCall(name, dict(items), overload, phase), calls, warps, outermost)

@@ -37,6 +37,8 @@ LARGEST_TRACE = 64 << 20
 LONGEST_WAIT = 60.0
 #: CUDA before this crashes when graphs are replayed after a profiler (pytorch PR 112507, 150957)
 OLDEST_CUDA = (12, 6)
+#: set by Nsight, CUPTI tools and dynolog, which share with torch what only one can use
+OTHER_PROFILERS = ("NSYS_PROFILING_SESSION_ID", "CUDA_INJECTION64_PATH", "KINETO_USE_DAEMON")
 
 
 class WarpWindows:
@@ -280,7 +282,9 @@ class _Profiler:
     def stop(self) -> None:
         """Wait for the GPU, and end the recording; whatever becomes of the GPU, it ends."""
         with suppress(Exception):  # the application's own error: it meets it at its next call
-            torch.cuda.synchronize()
+            in_use: Any = torch._C._cuda_hasPrimaryContext  # type: ignore[attr-defined]
+            for device in filter(in_use, range(torch.cuda.device_count())):
+                torch.cuda.synchronize(device)
         self._profiler.use_device = None  # or it would wait itself, and stay on if that fails
         self._profiler.__exit__(None, None, None)
         self.results = self._profiler.kineto_results
@@ -307,7 +311,7 @@ def _why_not() -> str:
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_CUDA:
         oldest = ".".join(map(str, OLDEST_CUDA))
         return f"CUDA {version} is not safe to profile beside CUDA graphs; {oldest} is"
-    if any(name in os.environ for name in ("NSYS_PROFILING_SESSION_ID", "CUDA_INJECTION64_PATH")):
+    if any(name in os.environ for name in OTHER_PROFILERS):
         return "another profiler watches this process"
     return ""
 
@@ -318,6 +322,8 @@ def _is_busy() -> bool:
         return True
     if torch._C._get_tracing_state() is not None or torch.cuda._is_in_bad_fork():
         return True
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return True  # ranks that wait for their GPUs at such a moment may wait for each other
     return bool(torch.cuda.is_current_stream_capturing())  # to wait for the GPU would break it
 
 
