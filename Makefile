@@ -45,9 +45,10 @@ validation: $(DEMO)/profile.json
 $(DEMO)/profile.json:
 	$(MAKE) demo
 
-# docs/command-line.md from the help texts
+# docs/command-line.md from the help texts, the table of spellings in docs/operators.md from the rules
 reference: $(VENV)/dev.stamp
 	$(BIN)/python -m aimatrix.cli.reference > docs/command-line.md
+	$(BIN)/python -m aimatrix.dialects.spellings docs/operators.md
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
