@@ -377,6 +377,15 @@ class TestTheRest:
         seen = call("repeat", self=[3, 4], repeats=(2, 1, 5))
         assert ops.output_shape(seen) == (2, 3, 20)
 
+    def test_a_conversion_is_a_copy_only_where_that_is_told(self) -> None:
+        x = TensorArg((2, 3))
+        assert translate(RawCall("aten::to", {"self": x, "copy": False})).kind == "view"
+        assert translate(RawCall("aten::to", {"self": x, "copy": True})).kind == "copy"
+        for other in (TensorArg((1,), "float16"), TensorArg((1,), device="cuda")):
+            assert translate(RawCall("aten::to", {"self": x, "other": other})).kind == "copy"
+        assert translate(RawCall("aten::type_as", {"self": x, "other": x})).kind == "view"
+        assert translate(RawCall("aten::_to_copy", {"self": x})).kind == "copy"
+
     @pytest.mark.parametrize("name", ["view", "t", "permute", "flatten", "detach", "split"])
     def test_views_cost_nothing(self, name: str) -> None:
         seen = call(name, self=[2, 3])

@@ -50,13 +50,6 @@ RULES: dict[str, Rule] = {
     **movement.RULES,
 }
 
-#: Operators that do no work of their own, or that hand all of it to others: whether a tensor has to
-#: be copied is not told by shapes. A capture of outermost operators counts what they call instead.
-SEEN_THROUGH = frozenset(
-    f"aten::{name}"
-    for name in ("to", "type_as", "contiguous", "reshape", "reshape_as", "flatten", "ravel")
-)
-
 
 def translate(raw: RawCall) -> OpCall:
     """The canonical call of an operator as PyTorch spells it."""

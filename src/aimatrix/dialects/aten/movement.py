@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import ceil, prod
 
 from aimatrix.dialects.aten.rule import Arguments, Rule, Shape, Translation, elements, same, shapes
+from aimatrix.dialects.raw import TensorArg
 
 
 def _joining(name: str, arguments: Arguments) -> Translation:
@@ -39,6 +40,19 @@ def _moved(kind: str) -> Callable[[str, Arguments], Translation]:
         return kind, {"inputs": inputs[:1] or [arguments.get("size") or ()]}
 
     return rule
+
+
+def _converted(_: str, arguments: Arguments) -> Translation:
+    """``to`` hands on what is so already, as most of its calls do: a copy only where that is told.
+
+    The dtype or device that is asked for is told by another tensor alone.
+    """
+    tensor, other = arguments["self"], arguments.get("other")
+    changed = isinstance(other, TensorArg) and (
+        (tensor.dtype, tensor.device) != (other.dtype, other.device)
+    )
+    kind = "copy" if changed or arguments.get("copy") is True else "view"
+    return kind, {"inputs": [tensor.shape]}
 
 
 def _filled(_: str, arguments: Arguments) -> Translation:
@@ -116,12 +130,13 @@ RULES: dict[str, Rule] = {
     ),
     **same(
         _COPY,
-        "clone contiguous copy _to_copy to type_as cpu cuda pin_memory _pin_memory lift_fresh_copy"
+        "clone contiguous copy _to_copy cpu cuda pin_memory _pin_memory lift_fresh_copy"
         " _autocast_to_reduced_precision _autocast_to_full_precision _copy_from to_dense to_mkldnn"
         " pixel_shuffle pixel_unshuffle native_channel_shuffle channel_shuffle roll flip fliplr"
         " flipud rot90 fft_fftshift fft_ifftshift tril triu resolve_conj resolve_neg"
         " _conj_physical _pack_padded_sequence _pad_packed_sequence",
     ),
+    **same(Rule("movement", _converted, ("copy",)), "to type_as"),
     **same(_REPEAT, "repeat tile"),
     **same(
         _FILL,
