@@ -503,6 +503,15 @@ CASES = [
         Cost(macs=0, bytes_read=64, bytes_written=0, warps=4),
     ),
     (
+        OpCall.create(
+            "collective",
+            "all_gather",
+            {"inputs": ((6,),), "outputs": ((6,), (6,)), "group_size": 2},
+        ),
+        None,
+        Cost(macs=0, bytes_read=24, bytes_written=48),
+    ),
+    (
         OpCall.create("unknown", "aten::erf", {"inputs": ((3, 5), (2,))}),
         None,
         Cost(macs=None, bytes_read=4 * 17, bytes_written=0, warps=None),
@@ -541,7 +550,8 @@ def test_every_family_is_in_the_cases() -> None:
 
 BAD_VALUES = (None, -1, 1.5, "3", (1, -1), (1.5,))
 #: axes may be counted from the end, and pads may cut
-GOOD_ALL_THE_SAME = {("dims", (1, -1)), ("dim", -1), ("pads", (1, -1)), ("mask", None)}
+GOOD_ALL_THE_SAME = {("dims", (1, -1)), ("dim", -1), ("pads", (1, -1))}
+GOOD_ALL_THE_SAME |= {("mask", None), ("group_size", None)}
 #: (family, attribute) of those that may be left out
 OPTIONAL = {("elementwise", "outputs")}
 
@@ -597,6 +607,12 @@ def test_a_missing_or_bad_attribute_is_named(call: OpCall, attribute: str, bad: 
         (OpCall.create("matmul", "mm", {}, dtype="int3"), "lacks its attribute"),
         (OpCall.create("elementwise", "relu", {"inputs": ((1,),)}, dtype="int3"), "dtype 'int3'"),
         (attention("sdpa", heads=8, kv_heads=3, **ATTENTION), "kv_heads do not divide"),
+        (
+            OpCall.create(
+                "collective", "gossip", {"inputs": (), "outputs": (), "group_size": None}
+            ),
+            "no collective",
+        ),
         (attention("hard_attention", **ATTENTION), "no attention"),
         (recurrent("lstm", **LSTM, rows=7), "more rows"),
         (recurrent("elman", **LSTM), "no recurrent layer"),

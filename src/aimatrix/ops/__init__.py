@@ -5,6 +5,7 @@ To add a family: write its file with a `Family` subclass, and name it in ``_FAMI
 
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops.attention import Attention
+from aimatrix.ops.collective import Collective
 from aimatrix.ops.contraction import Contraction
 from aimatrix.ops.convolution import Convolution
 from aimatrix.ops.elementwise import Elementwise
@@ -40,6 +41,7 @@ _FAMILIES = Registry(
     Resampling(),
     Indexing(),
     Movement(),
+    Collective(),
     Unknown(),
 )
 

@@ -8,8 +8,8 @@ where no GPU was watched. It is one documented assumption per kernel, the same o
   output of a group (or of a batched product), as a persistent kernel packs them, so that a ragged
   edge costs at most one tile. The whole K dimension is reduced inside the tile (no split-K).
 - **Depthwise convolution**: one thread per output element, blocks of 128 threads.
-- **Attention**: FlashAttention-2 (Dao, 2023, arXiv:2307.08691), with the tiles of its code for heads
-  of 64 features: a CTA of 4 warps for 128 queries of a head; backward one of 8 warps for 128 keys.
+- **Attention**: FlashAttention-2 (Dao, 2023, arXiv:2307.08691), with the tiles of its code for
+  heads of 64 features: a CTA of 4 warps for 128 queries of a head; backward 8 warps for 128 keys.
 - **Pooling, normalization, reduction**: one thread per output element, blocks of 128 threads.
 - **Elementwise, movement**: blocks of 128 threads, each thread a vector of 4 output elements.
 """

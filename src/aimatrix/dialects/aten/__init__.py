@@ -10,6 +10,7 @@ from __future__ import annotations
 from aimatrix import ops
 from aimatrix.dialects.aten import (
     attention,
+    collective,
     contraction,
     convolution,
     elementwise,
@@ -48,6 +49,7 @@ RULES: dict[str, Rule] = {
     **loss.RULES,
     **resampling.RULES,
     **movement.RULES,
+    **collective.RULES,
 }
 
 
