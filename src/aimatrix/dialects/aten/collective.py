@@ -16,7 +16,8 @@ _SAME_SIZE = ("all_reduce", "broadcast", "reduce", "all_to_all")
 
 
 def _collective(kind: str) -> Rule:
-    return Rule("collective", _translation(kind), ("group_size",))
+    reads = ("group_size",) if kind in ("all_gather", "reduce_scatter") else ()
+    return Rule("collective", _translation(kind), reads)
 
 
 def _translation(kind: str) -> Callable[[str, Arguments], Translation]:

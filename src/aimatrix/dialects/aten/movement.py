@@ -37,7 +37,7 @@ def _padding(_: str, arguments: Arguments) -> Translation:
 def _moved(kind: str) -> Callable[[str, Arguments], Translation]:
     def rule(_: str, arguments: Arguments) -> Translation:
         inputs = shapes(arguments)
-        return kind, {"inputs": inputs[:1] or [arguments.get("size") or ()]}
+        return kind, {"inputs": inputs[:1] or [()]}
 
     return rule
 
@@ -112,9 +112,10 @@ def _diagonal(_: str, arguments: Arguments) -> Translation:
     return "fill", {"inputs": [(prod(shape), shape[-1])]}
 
 
-_VIEW = Rule("movement", _moved("view"), ("size",))
+_VIEW = Rule("movement", _moved("view"))
 _COPY = Rule("movement", _moved("copy"))
-_FILL = Rule("movement", _filled, ("size",))
+_FILL = Rule("movement", _filled)
+_FILL_OF_SIZE = Rule("movement", _filled, ("size",))
 _JOIN = Rule("movement", _joining, ("dim",))
 _COUNTED = Rule("movement", _counted, ("start", "end", "step", "steps", "n", "m", "window_length"))
 _REPEAT = Rule("movement", _repeat, ("repeats", "dims"))
@@ -139,12 +140,15 @@ RULES: dict[str, Rule] = {
     **same(Rule("movement", _converted, ("copy",)), "to type_as"),
     **same(_REPEAT, "repeat tile"),
     **same(
-        _FILL,
-        "fill zero zeros ones full rand randn randint uniform normal bernoulli random exponential"
-        " geometric log_normal cauchy scalar_tensor new_zeros new_ones new_full"
+        _FILL_OF_SIZE,
+        "zeros ones full rand randn randint normal new_zeros new_ones new_full"
         " _efficientzerotensor",
     ),
-    **same(_FILL, "zeros_like ones_like full_like rand_like randn_like randint_like"),
+    **same(
+        _FILL,
+        "fill zero uniform bernoulli random exponential geometric log_normal cauchy scalar_tensor"
+        " zeros_like ones_like full_like rand_like randn_like randint_like",
+    ),
     **same(_COUNTED, "arange linspace logspace randperm eye"),
     **same(_COUNTED, "hann_window hamming_window blackman_window bartlett_window kaiser_window"),
     **same(Rule("movement", _triangle, ("row", "col", "offset")), "tril_indices triu_indices"),
