@@ -40,6 +40,7 @@ from aimatrix.monitoring.agent.notice import notice
 from aimatrix.monitoring.application_name import application_name
 from aimatrix.runner.run import run_benchmark
 from aimatrix.store import documents, schema
+from aimatrix.store.run_log import RunLog
 from aimatrix.store.workload import WorkloadStore
 from aimatrix.synthesis.synthesize import synthesize_benchmark
 from aimatrix.validation import default_platforms, load_suite, parse_platform
@@ -98,9 +99,8 @@ def monitor(
     schema.check_window(window)
     store = Path(store)
     run = Run(encodable(app or application_name(command)), this_host(), window)
-    append = _appending(store)
     for spools in spool_folders(store):
-        bring_in(spools, append)
+        bring_in(spools, _into(WorkloadStore(store)))
     spool = new_spool(store)
     measured = MeasuredWarps(spool, _traced, aten.translate) if warps else None
     return run_monitored(
@@ -108,7 +108,7 @@ def monitor(
         run,
         spool=spool,
         attributes=aten.ATTRIBUTES,
-        on_window=partial(_appending(store, measured), run),
+        on_window=partial(_into(RunLog(store), measured), run),
         budget=budget,
         time=time,
         warps=warps,
@@ -127,17 +127,16 @@ def collect(store: FilePath = DEFAULT_STORE, *, any_host: bool = False) -> list[
     folders = spool_folders(store)
     if not store.exists() and not any(folder.exists() for folder in folders):
         raise InputError(f"{store}: no such store")
-    append = _appending(store)
+    log = _into(WorkloadStore(store))
     return [
-        left for spools in folders for left in collect_leftovers(spools, append, any_host=any_host)
+        left for spools in folders for left in collect_leftovers(spools, log, any_host=any_host)
     ]
 
 
-def _appending(
-    store: Path, measured: MeasuredWarps | None = None
+def _into(
+    log: WorkloadStore | RunLog, measured: MeasuredWarps | None = None
 ) -> Callable[[Run, list[WindowCount]], None]:
     """What puts the counts of a run into a log, with the warps that it has measured until then."""
-    log = WorkloadStore(store)
 
     def append(run: Run, counts: list[WindowCount]) -> None:
         if measured is None:

@@ -6,7 +6,8 @@ The layout and the rules of reading are in `docs/file-formats.md`, "Workload log
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -38,12 +39,24 @@ class WorkloadStore:
         by_date: dict[date, list[WorkloadRecord]] = {}
         for record in records:
             by_date.setdefault(_utc(record.window_start, "window_start").date(), []).append(record)
-        tables = {day: schema.to_table(by_date[day]) for day in sorted(by_date)}
+        tables = {self.new_path(day): schema.to_table(by_date[day]) for day in sorted(by_date)}
+        self.put(tables)
+        return max(tables, default=None)
+
+    def new_path(self, day: date) -> Path:
+        """A path that no file has, for windows that start on the UTC date ``day``."""
+        return self.root / f"{_PARTITION}{day.isoformat()}" / f"{uuid4().hex}.parquet"
+
+    def put(self, tables: Mapping[Path, pa.Table]) -> None:
+        """Write files of these paths, each whole or not at all, in the place of older ones.
+
+        Raises InputError when the folder refuses it.
+        """
         written: list[tuple[Path, Path]] = []
         try:
             # all of them first: a batch that fails is appended again as a whole
-            for day, table in tables.items():
-                path = self._new_path(day)
+            for path, table in tables.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
                 temporary = path.with_name(f".{path.name}.tmp")
                 written.append((temporary, path))
                 _write(table, temporary)
@@ -51,10 +64,10 @@ class WorkloadStore:
                 os.replace(temporary, path)
         except OSError as error:
             for temporary, _ in written:
-                temporary.unlink(missing_ok=True)
+                with suppress(OSError):  # what could not be made cannot be removed
+                    temporary.unlink(missing_ok=True)
             reason = error.strerror or str(error)
             raise InputError(f"{self.root}: cannot be written: {reason}") from error
-        return written[-1][1] if written else None
 
     def totals(
         self,
@@ -72,11 +85,6 @@ class WorkloadStore:
         newer than this release, and when nothing is selected.
         """
         return schema.to_records(schema.reduce(self._select(since, until, app)))
-
-    def _new_path(self, day: date) -> Path:
-        folder = self.root / f"{_PARTITION}{day.isoformat()}"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{uuid4().hex}.parquet"
 
     def _select(
         self, since: datetime | None, until: datetime | None, app: str | None
@@ -131,7 +139,7 @@ def _utc(moment: datetime, what: str) -> datetime:
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    with path.open("xb") as file:
+    with path.open("wb") as file:
         pq.write_table(table, file, compression="zstd")
         file.flush()
         os.fsync(file.fileno())  # a name must not reach the disk before its content
