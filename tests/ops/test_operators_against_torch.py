@@ -16,7 +16,21 @@ from aimatrix import ops
 from aimatrix.errors import InputError
 from aimatrix.model.calls import OpCall
 from aimatrix.ops.convolution import is_depthwise, split_groups
+from aimatrix.ops.dtypes import itemsize
 from aimatrix.ops.elementwise import broadcast
+
+SHELLS = ("bits", "int1", "int2", "int3", "int4", "int5", "int6", "int7")
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted({str(item).split(".")[1] for item in vars(torch).values() if type(item) is torch.dtype}),
+)
+def test_dtypes_take_as_many_bytes_as_in_torch(name: str) -> None:
+    if name.removeprefix("u").startswith(SHELLS) and name not in ("int16", "uint16"):
+        return  # dtypes that torch names and does not compute with
+    assert itemsize(name) == getattr(torch, name).itemsize
+
 
 drawn = settings(deadline=None, max_examples=150)
 

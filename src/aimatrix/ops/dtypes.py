@@ -11,6 +11,8 @@ _ITEMSIZE = {
     "float8_e4m3fnuz": 1,
     "float8_e5m2": 1,
     "float8_e5m2fnuz": 1,
+    "float8_e8m0fnu": 1,
+    "float4_e2m1fn_x2": 1,  # two in an element
     "complex32": 4,
     "complex64": 8,
     "complex128": 16,
@@ -26,6 +28,8 @@ _ITEMSIZE = {
     "qint8": 1,
     "quint8": 1,
     "qint32": 4,
+    "quint4x2": 1,  # as torch counts: an element is a byte
+    "quint2x4": 1,
     "none": 0,  # a call that took no tensor
 }
 
