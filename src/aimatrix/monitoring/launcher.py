@@ -30,7 +30,7 @@ from aimatrix.monitoring.signals import SignalForwarder
 
 BOOT = Path(__file__).parent / "boot"
 
-#: distinct signatures (per thread) that a process can hold; 8 bytes of disk each
+#: distinct signatures (per thread) that a process can hold; 24 bytes of disk each
 CAPACITY = 65536
 
 #: seconds that counting every call may take beyond the budget, before calls are sampled

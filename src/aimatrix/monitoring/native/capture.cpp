@@ -10,6 +10,7 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/record_function.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/core/impl/TorchDispatchModeTLS.h>
 #include <pthread.h>
 
@@ -370,9 +371,10 @@ Phase phase_of(const Thread& thread) {
 }
 
 bool is_fake_mode_on() {
+  // with any mode on, torch includes this key; asking the modes themselves takes longer
+  if (!c10::impl::tls_local_dispatch_key_set().included_.has(c10::DispatchKey::Python)) return false;
   using c10::impl::TorchDispatchModeTLS;
-  return TorchDispatchModeTLS::any_modes_set() &&
-         TorchDispatchModeTLS::get_mode(c10::impl::TorchDispatchModeKey::FAKE).has_value();
+  return TorchDispatchModeTLS::get_mode(c10::impl::TorchDispatchModeKey::FAKE).has_value();
 }
 
 void count(Thread& thread, const at::RecordFunction& call, const char* overload) {
