@@ -29,6 +29,7 @@ bench: $(DEMO)/profile.json
 	$(BIN)/python benchmarks/search_speed.py
 	$(BIN)/python benchmarks/monitor_overhead.py --quick
 	$(BIN)/python benchmarks/store_speed.py
+	$(BIN)/python benchmarks/store_size.py
 
 # the poster's two tables, ours beside the published ones (README)
 tables: $(VENV)/demo.stamp

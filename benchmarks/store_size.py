@@ -49,8 +49,8 @@ print(resident() - before)
 
 #: monitors a program and prints what it took itself
 MONITOR = """
-import resource, sys
-from functools import partial
+import re, sys
+import aimatrix.api  # what the verb has loaded
 from pathlib import Path
 from aimatrix.dialects import aten
 from aimatrix.monitoring import Run, run_monitored, this_host, to_records
@@ -61,7 +61,8 @@ code = run_monitored(
     [sys.executable, *command], run, spool=Path(folder, ".spool", "run"), capture=capture,
     attributes=aten.ATTRIBUTES, on_window=lambda c: log.append(to_records(c, aten.translate, run)),
 )
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, code)
+peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())
+print(int(peak[1]) / 1024, code)
 """
 
 
