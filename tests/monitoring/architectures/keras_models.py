@@ -29,9 +29,7 @@ def _make(name: str, side: int) -> Made:
 #: name -> side of its picture, about the least that it takes
 SIDES = {
     "ConvNeXtTiny": 64,
-    "DenseNet121": 64,
     "EfficientNetB0": 64,
-    "EfficientNetV2B0": 64,
     "InceptionV3": 75,
     "MobileNet": 64,
     "MobileNetV3Small": 64,

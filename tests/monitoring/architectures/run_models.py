@@ -94,7 +94,8 @@ class Recount(TorchDispatchMode):
         self.calls: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.calls[self._spell(func, args, kwargs or {})] += 1
+        if not is_on_meta([*args, *(kwargs or {}).values()]):
+            self.calls[self._spell(func, args, kwargs or {})] += 1
         return func(*args, **(kwargs or {}))
 
     def document(self) -> list[list[Any]]:
@@ -114,11 +115,22 @@ class Recount(TorchDispatchMode):
         return json.dumps(call, sort_keys=True)
 
 
+def is_on_meta(values: Any) -> bool:
+    """Whether a call computes no more than shapes."""
+    return any(
+        is_on_meta(value)
+        if isinstance(value, (list, tuple))
+        else (isinstance(value, torch.Tensor) and value.is_meta)
+        or (isinstance(value, torch.device) and value.type == "meta")
+        for value in values
+    )
+
+
 def is_telling(value: Any) -> bool:
-    """Whether a value may be a matter of a signature: numbers with a fraction never are."""
+    """Whether a value may be a matter of a signature."""
     if isinstance(value, (list, tuple)):
         return all(map(is_telling, value))
-    return value is None or isinstance(value, (torch.Tensor, bool, int, str))
+    return value is None or isinstance(value, (torch.Tensor, bool, int, float, str))
 
 
 def spell(value: Any) -> Any:
