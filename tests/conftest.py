@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import pytest
 
 from aimatrix.model.benchmark import Benchmark
+from aimatrix.monitoring.native import ensure
 from benchmark_builders import make_benchmark, make_layer, make_stage
+
+
+@pytest.fixture(scope="session", autouse=True)
+def native_capture() -> None:
+    """Have the library built before any test: a monitor that builds it says so on its output."""
+    ensure([sys.executable], tell=lambda line: None)
 
 
 @pytest.fixture

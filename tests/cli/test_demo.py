@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from cli_runs import aimatrix
 
 from aimatrix.api.demo import APPLICATIONS, CENTERS, monitor_program, suite_text
 from aimatrix.errors import AimatrixError
+from aimatrix.monitoring.native import Unavailable, ensure
 from aimatrix.reference import published_tables
 from aimatrix.validation import load_suite
 
@@ -60,3 +62,12 @@ def test_a_program_that_was_not_watched_stops_it(tmp_path: Path, monkeypatch) ->
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "store"))
     with pytest.raises(AimatrixError, match=r"alexnet was not watched as it should be: .*spool"):
         monitor_program("alexnet", tmp_path / "store", 1)
+
+
+def test_a_native_capture_that_cannot_be_built_does_not(tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setenv("AIMATRIX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CXX", "/bin/false")
+    assert isinstance(ensure([sys.executable], tell=lambda line: None), Unavailable)
+    monitor_program("alexnet", tmp_path / "store", 1)
+    assert list((tmp_path / "store").glob("date=*/*.parquet"))
