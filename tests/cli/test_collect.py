@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ for _ in range(5): tally.add(slot)
 print("ran", flush=True)
 """
 UNWRITTEN = f"{PROGRAM}\nsys.exit(7)"
-KILLING = f"{PROGRAM}\nos.kill(os.getppid(), 9)"
+KILLING = f"{PROGRAM}\nopen('pid', 'w').write(str(os.getpid())); os.kill(os.getppid(), 9)"
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +46,18 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def monitor(folder: Path, program: str) -> Ended:
     words = ["--store", "store", "--app", "shop", "--", sys.executable, "-c", program]
     return aimatrix("monitor", *words, folder=folder)
+
+
+def kill_monitor(folder: Path) -> None:
+    """Have a monitor killed by its command, which ends as well."""
+    assert monitor(folder, KILLING).code == -signal.SIGKILL
+    pid, deadline = int((folder / "pid").read_text()), time.monotonic() + 20
+    with suppress(ProcessLookupError, FileNotFoundError):
+        while time.monotonic() < deadline:
+            os.kill(pid, 0)
+            if Path("/proc/self").exists() and not Path(f"/proc/{pid}/maps").read_bytes():
+                return  # no one waits for it
+            time.sleep(0.01)
 
 
 def collect(folder: Path, *words: str) -> Ended:
@@ -72,7 +85,7 @@ def assert_untouched(ended: Ended, reason: str) -> None:
 
 
 def test_what_a_killed_monitor_left_comes_in_once(tmp_path: Path) -> None:
-    assert monitor(tmp_path, KILLING).code == -signal.SIGKILL
+    kill_monitor(tmp_path)
     ended = collect(tmp_path)
     host = run_folder.this_host()
     assert (ended.code, ended.err) == (0, "")
@@ -186,7 +199,7 @@ def other_host(folder: Path) -> Path:
 
 
 def test_runs_of_other_hosts_come_in_when_they_are_said_to_be_gone(tmp_path: Path) -> None:
-    monitor(tmp_path, KILLING)
+    kill_monitor(tmp_path)
     spool = other_host(tmp_path)
     ended = collect(tmp_path)
     assert ended.code == 1
@@ -199,7 +212,7 @@ def test_runs_of_other_hosts_come_in_when_they_are_said_to_be_gone(tmp_path: Pat
 
 
 def test_a_lock_keeps_a_run_of_another_host_that_goes_on(tmp_path: Path) -> None:
-    monitor(tmp_path, KILLING)
+    kill_monitor(tmp_path)
     spool = other_host(tmp_path)
     with (spool / "agent.json").open("r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -209,7 +222,7 @@ def test_a_lock_keeps_a_run_of_another_host_that_goes_on(tmp_path: Path) -> None
 
 
 def test_a_spool_of_another_release_stays(tmp_path: Path) -> None:
-    monitor(tmp_path, KILLING)
+    kill_monitor(tmp_path)
     [spool] = (tmp_path / "store" / ".spool").iterdir()
     (spool / "agent.json").write_text("{}")
     ended = collect(tmp_path)

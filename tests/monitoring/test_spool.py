@@ -124,16 +124,20 @@ def test_a_reset_tally_begins_with_files_of_its_own(tmp_path: Path) -> None:
     assert read(SpoolReader(tmp_path)) == {"b": 1}
 
 
+#: a program that counts 3 calls in a folder
+COUNTING = """
+import sys
+from aimatrix.monitoring.agent.spool import SpoolTally
+tally = SpoolTally(sys.argv[1], 8)
+describe = lambda: {'name': 'a', 'overload': '', 'phase': 'forward', 'arguments': {}}
+slot = tally.open(describe)
+for _ in range(3): tally.add(slot)
+"""
+
+
 def ended_process(folder: Path) -> None:
     """Count 3 calls in a process that ends."""
-    program = (
-        "import sys; from aimatrix.monitoring.agent.spool import SpoolTally\n"
-        "tally = SpoolTally(sys.argv[1], 8)\n"
-        "describe = lambda: {'name': 'a', 'overload': '', 'phase': 'forward', 'arguments': {}}\n"
-        "slot = tally.open(describe)\n"
-        "for _ in range(3): tally.add(slot)"
-    )
-    subprocess.run([sys.executable, "-c", program, str(folder)], check=True)
+    subprocess.run([sys.executable, "-c", COUNTING, str(folder)], check=True)
 
 
 def test_files_of_an_ended_process_go_once_they_are_confirmed(tmp_path: Path) -> None:
@@ -211,6 +215,14 @@ def test_a_process_that_has_mapped_its_counts_is_there_however_long_it_is_quiet(
     assert not goes(tmp_path, State.LEFT)
     tally.add(slot)
     assert read(SpoolReader(tmp_path)) == {"a": 1}
+
+
+def test_a_process_that_no_one_has_waited_for_has_ended(tmp_path: Path) -> None:
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("there is no /proc to tell")
+    with subprocess.Popen([sys.executable, "-c", COUNTING, str(tmp_path)]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert goes(tmp_path, State.RUNS)
 
 
 @pytest.mark.parametrize(

@@ -185,14 +185,14 @@ def _has_ended(process: _Process, pid: int, namespace: int) -> bool:
     if not _is_there(pid):
         return True
     path = process.path(COUNTS)
-    if _age(path) < _BEGUN:
-        return False  # it may not have mapped its file yet
     try:
         maps = Path(f"/proc/{pid}/maps").read_bytes()
     except OSError:
         return False  # another user's, or there is no /proc
-    # process ids come again: the one that counts here has the file mapped
-    return path.name.encode() not in maps
+    if not maps:
+        return True  # it ended, and no one has asked how
+    # process ids come again: the one that counts here has mapped its file, unless it just begins
+    return path.name.encode() not in maps and _age(path) > _BEGUN
 
 
 def _is_there(pid: int) -> bool:
