@@ -146,11 +146,36 @@ def test_a_store_that_is_read_only(
     assert calls(tmp_path) == 5
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_store_that_another_user_owns(tmp_path: Path) -> None:
-    (tmp_path / "store").mkdir(mode=0o500)
-    assert_untouched(monitor(tmp_path, UNWRITTEN), "store: cannot be written: Permission denied")
-    (tmp_path / "store").chmod(0o700)
+def without_privileges(folder: Path, *words: str) -> Ended:
+    """Run ``aimatrix WORDS`` for which permissions hold, also when it is root who tests."""
+    drop = "-dac_override,-dac_read_search"
+    line = ["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}"] if os.geteuid() == 0 else []
+    if line and subprocess.run([*line, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("root may read and write everything")
+    ended = subprocess.run(
+        [*line, sys.executable, "-m", "aimatrix", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+@pytest.mark.parametrize("mode", [0o500, 0o000])
+def test_a_store_without_permission(tmp_path: Path, mode: int) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    store.chmod(mode)
+    words = ["--app", "shop", "--", sys.executable, "-c", UNWRITTEN]
+    ended = without_privileges(tmp_path, "monitor", "--store", "store", *words)
+    collected = without_privileges(tmp_path, "collect", "--store", "store")
+    analyzed = without_privileges(tmp_path, "analyze", "--store", "store")
+    store.chmod(0o700)
+    assert_untouched(ended, "store: cannot be written: Permission denied")
+    assert collected.code == 1
+    assert "5 calls stay there: store: cannot be written: Permission denied" in collected.out
+    assert analyzed.refusal().startswith("store: ")
     assert collect(tmp_path).code == 0
     assert calls(tmp_path) == 5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -125,7 +126,7 @@ def collect(store: FilePath = DEFAULT_STORE, *, any_host: bool = False) -> list[
     """
     store = Path(store)
     folders = spool_folders(store)
-    if not store.exists() and not any(folder.exists() for folder in folders):
+    if not any(map(os.path.exists, (store, *folders))):
         raise InputError(f"{store}: no such store")
     log = _into(WorkloadStore(store))
     return [

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import typer
 
-from aimatrix.cli.options import Json, parse_moment, parse_sizes, print_json
+from aimatrix.cli.options import Json, Store, parse_moment, parse_sizes, print_json
 from aimatrix.cli.tables import print_profile
 
 
 def command(
-    store: Path = typer.Option(Path("aimatrix-store"), help="Folder of the workload log."),
+    store: Path = Store,
     since: str = typer.Option(
         None,
         help="Windows that start at or after: 2026-01-31, 2026-01-31T12:00, or 2h (ago).",

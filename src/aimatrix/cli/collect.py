@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from aimatrix.cli.options import Json, print_json
+from aimatrix.cli.options import Json, Store, print_json
 from aimatrix.reporting.formats import visible
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    store: Path = typer.Option(Path("aimatrix-store"), help="Folder of the workload log."),
+    store: Path = Store,
     any_host: bool = typer.Option(
         False, "--any-host", help="Also what runs of other hosts left; only when these are gone."
     ),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from aimatrix.cli.options import parse_duration, parse_share
+from aimatrix.cli.options import Store, parse_duration, parse_share
 
 #: everything from the command on belongs to the command
 CONTEXT = {"allow_interspersed_args": False, "ignore_unknown_options": True}
@@ -18,7 +18,7 @@ def command(
     command: list[str] = typer.Argument(
         metavar="COMMAND...", help="The command and its arguments, after --.", show_default=False
     ),
-    store: Path = typer.Option(Path("aimatrix-store"), help="Folder of the workload log."),
+    store: Path = Store,
     app: str = typer.Option(
         None, help="Name in the log; by default the script's or module's.", show_default=False
     ),

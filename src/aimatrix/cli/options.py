@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -19,6 +20,8 @@ from rich.text import Text
 from aimatrix.errors import InputError
 from aimatrix.reporting.formats import visible
 
+# whether it can be read is for the verbs to tell: a monitored command runs all the same
+Store = typer.Option(Path("aimatrix-store"), help="Folder of the workload log.", readable=False)
 Json = typer.Option(False, "--json", help="Print one JSON object and nothing else.")
 
 #: seconds of the longest duration, a century, and elements of the largest side

@@ -35,7 +35,10 @@ class Leftover:
 
 def any_left(spools: Path) -> bool:
     """Whether a run of this host that goes on no more has left counts in ``spools``."""
-    return any(map(_has_left, run_folder.folders(spools)))
+    try:
+        return any(map(_has_left, run_folder.folders(spools)))
+    except OSError:
+        return False
 
 
 def bring_in(spools: Path, on_counts: OnLeftover) -> None:
@@ -60,7 +63,11 @@ def collect(spools: Path, on_counts: OnLeftover, *, any_host: bool = False) -> l
     left nothing, are passed over. any_host: also runs of other hosts, which are taken for gone
     with all their processes unless a lock says that they go on. Raises nothing.
     """
-    found = [_collect(spool, on_counts, any_host) for spool in run_folder.folders(spools)]
+    try:
+        folders = run_folder.folders(spools)
+    except OSError as error:
+        return [Leftover(spools, None, 0, None, error.strerror or str(error))]
+    found = [_collect(spool, on_counts, any_host) for spool in folders]
     return [left for left in found if left is not None]
 
 

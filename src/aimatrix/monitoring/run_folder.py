@@ -66,8 +66,9 @@ def new_spool(store: Path) -> Path:
 
 
 def _can_be_made(folder: Path) -> bool:
-    nearest = next((path for path in (folder, *folder.absolute().parents) if path.exists()), None)
-    return nearest is not None and nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+    above = map(str, (folder, *folder.absolute().parents))
+    nearest = next(filter(os.path.exists, above))  # the root is there
+    return os.path.isdir(nearest) and os.access(nearest, os.W_OK | os.X_OK)
 
 
 def begin(spool: Path, run: Run, agent: dict[str, Any]) -> TextIO:
@@ -93,10 +94,13 @@ def remove(spool: Path) -> None:
 
 
 def folders(spools: Path) -> list[Path]:
-    """The folders of all runs in ``spools``, whether they go on or not."""
+    """The folders of all runs in ``spools``, whether they go on or not.
+
+    Raises OSError when they cannot be read.
+    """
     try:
         return sorted(path for path in spools.iterdir() if path.is_dir())
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []  # no monitor has run here yet
 
 

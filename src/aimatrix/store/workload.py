@@ -107,6 +107,8 @@ class WorkloadStore:
             raise InputError(f"{self.root}: no such store; {self._mend()}")
         if not self.root.is_dir():
             raise InputError(f"{self.root}: is a file, not a store folder; {self._mend()}")
+        if not os.access(self.root, os.R_OK | os.X_OK):
+            raise InputError(f"{self.root}: cannot be read: Permission denied")
         paths = self.root.glob(f"{_PARTITION}*/*.parquet")
         return sorted(path for path in paths if not path.name.startswith("."))
 
