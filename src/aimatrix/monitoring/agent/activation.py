@@ -57,8 +57,24 @@ def activate(spool: str) -> None:
     capture = CAPTURES[configuration["capture"]](configuration, spool)
     os.register_at_fork(after_in_child=capture.reset_after_fork)
     capture.start()
+    _follow_regions(capture)
     if configuration.get("warps"):
         _measure_warps(spool)
+
+
+def _follow_regions(capture: Capture) -> None:
+    """Count compiled code and CUDA graphs by what they stand for, where the capture can."""
+    try:
+        from . import compiled, cuda_graphs
+        from .native import NativeCapture
+        from .regions import Regions
+
+        if isinstance(capture, NativeCapture):
+            regions = Regions(capture.path)
+            cuda_graphs.follow(regions)
+            compiled.follow(regions)
+    except Exception as error:
+        notice(f"compiled code is counted by the operators that it calls: {error!r}")
 
 
 def _measure_warps(spool: str) -> None:

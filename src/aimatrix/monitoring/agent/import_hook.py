@@ -1,4 +1,7 @@
-"""Waits for the application to import torch, and starts the capture then; costs nothing before."""
+"""Waits for the application to import torch, and starts the capture then; costs nothing before.
+
+In the same way it waits for parts of torch that it must not import itself.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,36 @@ import sys
 from .notice import notice
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # both take longer to import than all that is done here
+if TYPE_CHECKING:  # they take longer to import than all that is done here
+    from collections.abc import Callable
     from types import ModuleType
     from typing import Any
 
 
 def install(spool: str) -> None:
     """Start the capture, counting into the folder ``spool``, once torch has been imported."""
-    sys.meta_path.insert(0, TorchFinder(spool))
+    sys.meta_path.insert(0, ModuleFinder("torch", lambda _: _activate(spool)))
 
 
-class TorchFinder:
-    """An import finder that only reacts to ``torch``: it lets the others find it, and listens."""
+def after_import(name: str, react: Callable[[ModuleType], None]) -> None:
+    """Call ``react`` with the module ``name``: now, or once the application has imported it."""
+    module = sys.modules.get(name)
+    if module is None:
+        sys.meta_path.insert(0, ModuleFinder(name, react))
+    else:
+        react(module)
 
-    def __init__(self, spool: str) -> None:
-        self._spool = spool
+
+class ModuleFinder:
+    """An import finder that reacts to one module: it lets the others find it, and listens."""
+
+    def __init__(self, name: str, react: Callable[[ModuleType], None]) -> None:
+        self._name = name
+        self._react = react
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """The spec that the other finders give for torch; None for every other name."""
-        if name != "torch":
+        """The spec that the other finders give for the module; None for every other name."""
+        if name != self._name:
             return None
         spec = None
         for finder in list(sys.meta_path):
@@ -45,12 +59,15 @@ class TorchFinder:
             execute(module)
             if self in sys.meta_path:
                 sys.meta_path.remove(self)
-            _activate(self._spool)
+            try:
+                self._react(module)
+            except Exception as error:
+                notice(f"{self._name} is not followed: {error!r}")
 
         try:
             loader.exec_module = exec_module
         except AttributeError as error:
-            notice(f"this process is not watched: its torch loader cannot be followed: {error}")
+            notice(f"this process is not watched: {self._name} cannot be followed: {error}")
 
 
 def _activate(spool: str) -> None:

@@ -39,6 +39,11 @@ class NativeCapture:
         self._configuration = configuration
         self._event_ns = event_ns
 
+    @property
+    def path(self) -> str:
+        """The library's file."""
+        return self._library._name
+
     def start(self) -> None:
         """Begin to see calls."""
         failed = self._library.aimatrix_start(

@@ -74,6 +74,12 @@ constexpr c10::DispatchKeySet kWrappers(
     {c10::DispatchKey::Python, c10::DispatchKey::FuncTorchBatched,
      c10::DispatchKey::FuncTorchGradWrapper, c10::DispatchKey::Functionalize});
 
+// The device on which a tensor is; of a fake tensor, the one that it says it is on.
+inline c10::DeviceType device_type_of(const c10::TensorImpl* tensor) {
+  bool is_plain = !tensor->key_set().has(c10::DispatchKey::Python);
+  return is_plain ? tensor->device_type() : tensor->device().type();
+}
+
 // Adds a tensor to the words. `recording`: fake tensors stand for real ones.
 inline Work add_tensor(Words& words, const c10::IValue& value, bool recording) {
   if (!value.isTensor()) {
@@ -91,7 +97,7 @@ inline Work add_tensor(Words& words, const c10::IValue& value, bool recording) {
     if (tensor->has_symbolic_sizes_strides()) return Work::none;
   }
   if (keys.has(c10::DispatchKey::NestedTensor)) return Work::nameless;
-  auto device = tensor->device_type();
+  auto device = device_type_of(tensor);
   if (device == c10::DeviceType::Meta) return Work::none;
   if (tensor->has_symbolic_sizes_strides()) return Work::nameless;
   auto sizes = tensor->sizes();
@@ -229,7 +235,7 @@ inline void write_tensor(std::string& out, const c10::IValue& value) {
   out += "],\"dtype\":";
   write_text(out, dtype_name(c10::typeMetaToScalarType(tensor->dtype())));
   out += ",\"device\":";
-  write_text(out, c10::DeviceTypeName(tensor->device_type(), /*lower_case=*/true));
+  write_text(out, c10::DeviceTypeName(device_type_of(tensor), /*lower_case=*/true));
   out += '}';
 }
 
