@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any
 
 import aimatrix
-from aimatrix.api.demo import APPLICATIONS, CENTERS, monitor_program
+from aimatrix.api.demonstration import APPLICATIONS, CENTERS, monitor_program
 from aimatrix.model.profile import Filter, Group, Profile
 from aimatrix.reference import published_tables
 from aimatrix.store import documents

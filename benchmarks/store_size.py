@@ -50,7 +50,7 @@ print(resident() - before)
 #: monitors a program and prints what it took itself
 MONITOR = """
 import re, sys
-import aimatrix.api  # what the verb has loaded
+import aimatrix.api.watching  # what the verb has loaded
 from pathlib import Path
 from aimatrix.dialects import aten
 from aimatrix.monitoring import Run, run_monitored, this_host, to_records

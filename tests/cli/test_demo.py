@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_runs import aimatrix
 
-from aimatrix.api.demo import APPLICATIONS, CENTERS, monitor_program, suite_text
+from aimatrix.api.demonstration import APPLICATIONS, CENTERS, monitor_program, suite_text
 from aimatrix.errors import AimatrixError
 from aimatrix.monitoring.native import Unavailable, ensure
 from aimatrix.reference import published_tables

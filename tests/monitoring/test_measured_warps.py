@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from aimatrix import api
+from aimatrix.api import watching
 from aimatrix.dialects import aten
 from aimatrix.dialects.raw import RawCall, TensorArg
 from aimatrix.importers import kineto
@@ -86,7 +87,7 @@ def test_a_damaged_trace_is_told_in_one_line_and_removed(
     (tmp_path / f"1-1{TRACE}").write_text('{"traceEv')
     (tmp_path / f"1-1{SCHEMAS}").write_text("{}")
     (tmp_path / f"1-2{TRACE}.tmp").write_text("being written")
-    measured = MeasuredWarps(tmp_path, api.verbs._traced, aten.translate)
+    measured = MeasuredWarps(tmp_path, watching._traced, aten.translate)
     measured.collect()
     measured.collect()
     told = capfd.readouterr().err.splitlines()
@@ -174,9 +175,9 @@ def test_a_window_changes_no_count(
         read.extend(kineto.read(trace, kineto.stored_schemas(schemas), aten.ATTRIBUTES).calls)
         return read
 
-    monkeypatch.setattr(api.verbs, "_traced", keep)
-    start = partial(api.verbs.run_monitored, capture=capture)
-    monkeypatch.setattr(api.verbs, "run_monitored", start)
+    monkeypatch.setattr(watching, "_traced", keep)
+    start = partial(watching.run_monitored, capture=capture)
+    monkeypatch.setattr(watching, "run_monitored", start)
     api.monitor([sys.executable, str(program)], store=tmp_path / "s", warps=True)
     traced = Counter(call.raw.name for call in read for _ in range(call.calls))
     assert traced == {"aten::linear": 2, "aten::tanh": 1}

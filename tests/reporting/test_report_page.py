@@ -10,7 +10,7 @@ from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.profile import Profile
 from aimatrix.model.result import RunResult, Validation
 from aimatrix.reference import published_tables
-from aimatrix.reporting import render
+from aimatrix.reporting.page import render
 
 HOSTILE = (
     "<script>alert(1)</script>\"'><img src=http://evil.example/x onerror=a()>"

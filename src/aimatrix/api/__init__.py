@@ -1,20 +1,26 @@
-"""The verbs as functions: each joins stages and files, takes plain values and returns artefacts."""
+"""The verbs as functions: each joins stages and files, takes plain values and returns artefacts.
 
-from aimatrix.api.demo import Demonstration, demo
-from aimatrix.api.setup import Checkup, doctor, install_hook
-from aimatrix.api.verbs import (
-    Comparison,
-    Synthesized,
-    analyze,
-    collect,
-    compare,
-    monitor,
-    report,
-    run,
-    synthesize,
-    validate,
-)
-from aimatrix.monitoring import Leftover
+They load when first used: the monitor is not to carry what reports need.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aimatrix.api.demonstration import Demonstration, demo
+    from aimatrix.api.setup import Checkup, doctor, install_hook
+    from aimatrix.api.verbs import (
+        Comparison,
+        Synthesized,
+        analyze,
+        compare,
+        report,
+        run,
+        synthesize,
+        validate,
+    )
+    from aimatrix.api.watching import collect, monitor
+    from aimatrix.monitoring import Leftover
 
 __all__ = [
     "Checkup",
@@ -34,3 +40,15 @@ __all__ = [
     "synthesize",
     "validate",
 ]
+
+_HOMES = {
+    **dict.fromkeys(("collect", "monitor", "Leftover"), "aimatrix.api.watching"),
+    **dict.fromkeys(("Checkup", "doctor", "install_hook"), "aimatrix.api.setup"),
+    **dict.fromkeys(("Demonstration", "demo"), "aimatrix.api.demonstration"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module(_HOMES.get(name, "aimatrix.api.verbs")), name)
+    raise AttributeError(f"module 'aimatrix.api' has no attribute {name!r}")

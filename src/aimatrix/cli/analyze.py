@@ -8,7 +8,6 @@ from pathlib import Path
 import typer
 
 from aimatrix.cli.options import Json, Store, parse_moment, parse_sizes, print_json
-from aimatrix.cli.tables import print_profile
 
 
 def command(
@@ -36,6 +35,7 @@ def command(
 ) -> None:
     """Group the log's convolutions, total their MACs, warps and bytes, and say what is outside."""
     from aimatrix import api
+    from aimatrix.cli.tables import print_profile
 
     profile = api.analyze(
         store,

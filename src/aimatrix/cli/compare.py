@@ -7,7 +7,6 @@ from pathlib import Path
 import typer
 
 from aimatrix.cli.options import Json, print_json
-from aimatrix.cli.tables import print_comparison
 
 
 def command(
@@ -16,6 +15,7 @@ def command(
 ) -> None:
     """Print the predicted time of the mix on each platform, and its ratio to the first one's."""
     from aimatrix import api
+    from aimatrix.cli.tables import print_comparison
 
     comparisons = api.compare(results)
     if as_json:

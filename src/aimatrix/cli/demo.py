@@ -7,7 +7,6 @@ from pathlib import Path
 import typer
 
 from aimatrix.cli.options import Json, print_json, progress
-from aimatrix.cli.tables import print_benchmark, print_profile, print_validation
 
 
 def command(
@@ -17,6 +16,7 @@ def command(
 ) -> None:
     """Monitor three classic networks, make their benchmark, run, validate and report it."""
     from aimatrix import api
+    from aimatrix.cli.tables import print_benchmark, print_profile, print_validation
 
     with progress("starting") as bar:
         made = api.demo(

@@ -8,7 +8,6 @@ from pathlib import Path
 import typer
 
 from aimatrix.cli.options import Json, parse_duration, print_json, progress
-from aimatrix.cli.tables import print_run
 
 
 def command(
@@ -27,6 +26,7 @@ def command(
 ) -> None:
     """Run the benchmark in FOLDER until its times are steady and print them per stage."""
     from aimatrix import api
+    from aimatrix.cli.tables import print_run
 
     with progress("setting up") as bar:
         result = api.run(

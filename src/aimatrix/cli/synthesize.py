@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from aimatrix.cli.options import Json, print_json, progress
-from aimatrix.cli.tables import print_benchmark
 
 if TYPE_CHECKING:
     from aimatrix.api import Synthesized
@@ -28,6 +27,7 @@ def command(
 ) -> None:
     """Search the widths of a small model that does the work of PROFILE, and write its folder."""
     from aimatrix import api
+    from aimatrix.cli.tables import print_benchmark
 
     with progress("searching") as bar:
         made = api.synthesize(

@@ -8,7 +8,6 @@ from pathlib import Path
 import typer
 
 from aimatrix.cli.options import Json, parse_duration, print_json, progress
-from aimatrix.cli.tables import print_validation
 from aimatrix.errors import AimatrixError
 
 
@@ -31,6 +30,7 @@ def command(
 ) -> None:
     """Measure the real applications and the benchmark interleaved; print the fidelity errors."""
     from aimatrix import api
+    from aimatrix.cli.tables import print_validation
 
     with progress("starting") as bar:
         validation = api.validate(
