@@ -33,12 +33,12 @@ class Tally(Protocol):
 
 
 class Capture(Protocol):
-    """Sees operator calls in this process from `start` to `stop` and counts them in a `Tally`.
+    """Sees operator calls in this process from `start` to `stop`, and counts them in the spool.
 
-    The dispatch mode is one; a native callback on torch's RecordFunction is to be another, with
-    counts that it keeps in the spool's mapped table by itself. A capture sees every outermost
-    operator call of the threads it covers once, changes no result, starts no thread, holds no
-    lock while the application's code runs, and after a failure of its own stands aside.
+    The dispatch mode counts in a `Tally`, the native capture in files that it writes by itself. A
+    capture sees every operator call of the threads it covers once, changes no result, starts no
+    thread as long as all calls are counted, holds no lock while the application's code runs, and
+    after a failure of its own stands aside.
     """
 
     name: str
