@@ -2,14 +2,17 @@
 
 A mode sees what autograd hands on: ``linear`` arrives as ``t`` and ``addmm``, a convolution as
 ``aten::convolution``; under ``torch.inference_mode`` the outermost spelling arrives instead. It
-belongs to a thread: see `threads`. What it costs is in `docs/monitoring.md`.
+belongs to a thread: see `threads`. What it costs is in `docs/monitoring.md`; the main thread holds
+it under a budget where one is given: see `dispatch_sampling`.
 """
 
 from __future__ import annotations
 
 import threading
+import time
+from _thread import get_ident
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 import torch
@@ -19,7 +22,9 @@ from torch.optim.optimizer import (
 )
 from torch.utils import _python_dispatch as modes
 
+from . import mode_stack
 from .capture import NO_WORK, Description, Tally
+from .dispatch_sampling import TIMED, Budget, EstimatingTally, Meter, Sampler
 from .notice import notice
 from .signature import Plan, describe, describe_by_name, key, numbers_as_tensors
 from .threads import ThreadFollower
@@ -31,21 +36,36 @@ _plain = torch._C._disabled_torch_dispatch_impl
 # how many modes wait below ours, which torch takes off the stack while it runs
 _other_modes = torch._C._len_torch_dispatch_stack
 
+#: measurements of what a call costs, and calls in each
+ROUNDS, CALLS = 31, 100
+
 #: from torch's error for an argument of the wrong type: the operator has not run
 _WANTS_TENSOR = "Expected a value of type 'Tensor'"
 
 
 class DispatchCapture:
-    """The dispatch mode as a capture: on this thread, and on those that start later."""
+    """The dispatch mode as a capture: on this thread, and on those that start later.
+
+    budgeted: the budget, and the tally that estimates go to; without it every call counts.
+    """
 
     name = "dispatch"
 
-    def __init__(self, attributes: Mapping[str, Sequence[str]], tally: Tally) -> None:
+    def __init__(
+        self,
+        attributes: Mapping[str, Sequence[str]],
+        tally: Tally,
+        budgeted: tuple[Budget, EstimatingTally] | None = None,
+    ) -> None:
         if not hasattr(modes.TorchDispatchMode, "ignore_compile_internals"):
             # without it a mode would turn compiled models into eager ones
             raise RuntimeError(f"torch {torch.__version__} is too old to be watched from Python")
         self._phases = _Phases()
         self._mode = CountingMode(attributes, tally, self._phases)
+        self._sampler: Sampler | None = None
+        if budgeted is not None:
+            self._sampler = Sampler(*budgeted, lambda: _besides_slot_ns(attributes, self._phases))
+            self._sampled_mode = SampledMode(attributes, self._sampler, self._phases)
         self._follower = ThreadFollower(self._enter, self._leave)
         self._guard = TracingGuard(self._enter, self._leave)
 
@@ -54,31 +74,43 @@ class DispatchCapture:
         _keep_dynamo_out()
         self._phases.start()
         self._guard.start()
+        if self._sampler is not None:
+            self._sampler.start(self._sampled_mode)
         self._enter()
         self._follower.start()
 
     def stop(self) -> None:
         """See no more calls of this thread and of new ones."""
         self._follower.stop()
+        if self._sampler is not None:
+            self._sampler.stop()
         self._leave()
         self._guard.stop()
         self._phases.stop()
 
     def reset_after_fork(self) -> None:
-        """Nothing to do: the mode is still on the stack of the thread that forked."""
+        """See calls again where sampling had the mode off the stack of the thread that forked."""
+        if self._sampler is not None:
+            self._sampler.reset_after_fork()
+
+    def _mode_here(self) -> CountingMode:
+        """This thread's mode: threads that cannot be sampled count every call."""
+        if self._sampler is not None and get_ident() == self._sampler.thread:
+            return self._sampled_mode
+        return self._mode
 
     def _enter(self) -> None:
         # pushed without ``with``: that also sets flags of the whole process, which threads that
         # come and go would leave in disorder, and which other parts of torch look at
         try:
-            modes._push_mode(self._mode)
+            modes._push_mode(self._mode_here())
         except Exception as error:
             notice(f"a thread is not watched: {error!r}")
 
     def _leave(self) -> bool:
         """Take the mode off, if it is on top of this thread's; whether it was."""
         try:
-            if modes._get_current_dispatch_mode() is self._mode:
+            if modes._get_current_dispatch_mode() is self._mode_here():
                 modes._pop_mode()
                 return True
         except Exception as error:
@@ -102,7 +134,7 @@ class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._attributes = attributes
         self._tally = tally
         self._slots = tally.slots
-        self._add = tally.add
+        self._add: Callable[[int], object] = tally.add
         self._phases = phases
         self._plans: dict[int, Plan] = {}
         self._failed = False
@@ -142,7 +174,7 @@ class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
                 raise
             result = func(*tensors, **kwargs)
         if slot >= 0:
-            self._add(slot)
+            _until_here = self._add(slot)  # what a sampler gives has to end with this frame
         return result
 
     def _slot(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
@@ -174,6 +206,80 @@ class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return slot  # calls beyond the capacity would fill the memory with their keys
             slots[signature] = slot
         return slots[signature]
+
+
+class SampledMode(CountingMode):  # type: ignore[no-untyped-call]
+    """Counts for a sampler, and tells it how many calls there are and how long their slots take."""
+
+    def __init__(
+        self, attributes: Mapping[str, Sequence[str]], sampler: Sampler, phases: _Phases
+    ) -> None:
+        super().__init__(attributes, sampler.tally, phases)
+        self._add = sampler.count
+        self._sampler = sampler
+        self._meter = sampler.meter
+
+    def _slot(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+        meter = self._meter
+        if get_ident() == self._sampler.thread:
+            meter.events += 1
+            if meter.events % TIMED == 0:
+                begin = time.perf_counter_ns()
+                slot = CountingMode._slot(self, func, args, kwargs)
+                meter.note(time.perf_counter_ns() - begin)
+                return slot
+        return CountingMode._slot(self, func, args, kwargs)
+
+
+class _Nowhere:
+    """A tally of one slot that keeps nothing."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, int] = {}
+
+    def slots(self) -> dict[Hashable, int]:
+        return self._known
+
+    def open(self, describe: Callable[[], Description | None]) -> int:
+        return 1
+
+    def add(self, slot: int) -> None:
+        pass
+
+    def add_estimate(self, slot: int, calls: float) -> None:
+        pass
+
+
+def _besides_slot_ns(attributes: Mapping[str, Sequence[str]], phases: _Phases) -> float:
+    """What a call costs but for finding its slot: entering the mode, for the most part.
+
+    Runs operators of its own, in a thread of ours: that of the application is left alone.
+    """
+    nowhere = _Nowhere()
+    sampler = Sampler(Budget(1.0, 1.0), nowhere, float)
+    sampler.count_as_in_a_window()
+    mode = SampledMode(attributes, sampler, phases)
+    x = torch.ones(8, dtype=torch.float32, device="cpu")
+    without = [_time_of_calls(x)]
+    with_mode = []
+    for _ in range(ROUNDS):
+        modes._push_mode(mode)
+        try:
+            with_mode.append(_time_of_calls(x))
+        finally:
+            modes._pop_mode()
+        without.append(_time_of_calls(x))
+    # other threads can only add to a time
+    entering = sorted(with_mode)[ROUNDS // 4] - sorted(without)[ROUNDS // 4]
+    return max(entering - sampler.meter.slot_ns(), 1000.0)
+
+
+def _time_of_calls(x: torch.Tensor) -> float:
+    """Nanoseconds of this thread that an operator takes."""
+    begin = time.thread_time_ns()
+    for _ in range(CALLS):
+        torch.relu(x)
+    return (time.thread_time_ns() - begin) / CALLS
 
 
 def _is_traced() -> bool:
@@ -248,10 +354,14 @@ def _codes() -> list[CodeType]:
         CountingMode.__torch_dispatch__,
         CountingMode._slot,
         CountingMode._open,
+        SampledMode._slot,
         _Phases.current,
         _any_subclass,
         _is_traced,
         _is_fake,
         key,
     ]
+    # the sampler's may be called at any step of the application's code
+    for part in (vars(Sampler), vars(Meter), vars(mode_stack)):
+        methods += [each for each in part.values() if isinstance(each, FunctionType)]
     return [method.__code__ for method in methods]

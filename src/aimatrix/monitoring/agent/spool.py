@@ -72,6 +72,10 @@ class SpoolTally:
         """Count one call in ``slot``."""
         self._counts[slot * _WORDS] += 1
 
+    def add_estimate(self, slot: int, calls: float) -> None:
+        """Count calls that sampling stands for, in ``slot``."""
+        self._counts[slot * _WORDS + 1] += round(calls * SAMPLED_UNIT)
+
     def _open_files(self) -> _SpoolFiles:
         with self._opening:
             if self._files is None:
