@@ -33,12 +33,15 @@ def _native(configuration: Mapping[str, Any], spool: str) -> Capture:
 
 def _dispatch(configuration: Mapping[str, Any], spool: str) -> Capture:
     from .dispatch import DispatchCapture
+    from .dispatch_sampling import Budget
     from .threads import tell_of_older_threads
 
     tally = SpoolTally(spool, configuration["capacity"])
     # what the parent counted is in the parent's files; the child makes its own
     os.register_at_fork(after_in_child=tally.reset)
-    capture = DispatchCapture(configuration["attributes"], tally)
+    budget = Budget(configuration["budget"], configuration["allowance"])
+    budgeted = (budget, tally) if budget.share > 0 else None
+    capture = DispatchCapture(configuration["attributes"], tally, budgeted)
     tell_of_older_threads()  # a mode belongs to a thread: the native capture sees them all
     return capture
 
