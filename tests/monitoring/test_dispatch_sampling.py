@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 
 #: tiny operators in the main thread
 TINY = """
-    import os, threading, warnings, torch
+    import os, threading, time, warnings, torch
     torch.set_num_threads(1)
     x, y = torch.ones(8), torch.ones(4, 4)
     def work(rounds):
@@ -24,6 +24,12 @@ TINY = """
             torch.relu(x)
             torch.relu(x)
             torch.sin(y)
+    def work_until_sampled():
+        "until a window has begun and ended: then the mode is off, on, and off again"
+        end = time.monotonic() + (60 if "AIMATRIX_SPOOL" in os.environ else 0)
+        for is_on in (True, False, True):
+            while bool(torch._C._len_torch_dispatch_stack()) == is_on and time.monotonic() < end:
+                work(10)
 """
 
 
@@ -72,6 +78,7 @@ def test_training_keeps_its_parts(sampled) -> None:
         + """
     layers = torch.nn.Sequential(*[torch.nn.Linear(4, 4) for _ in range(50)])
     sgd = torch.optim.SGD(layers.parameters(), lr=1e-3, foreach=False)
+    work_until_sampled()
     for _ in range(1200):
         layers(y).sum().backward()
         sgd.step()
@@ -100,8 +107,8 @@ def test_other_modes_see_what_they_would_without_us(sampled, tmp_path: Path) -> 
             for _ in range(20):  # time in which the stack of modes may change
                 pass
             return func(*args, **(kwargs or {}))
-    work(3000)
-    for _ in range(60):
+    work_until_sampled()
+    for _ in range(30):
         with Own() as outer:
             for _ in range(50):
                 with FlopCounterMode(display=False) as flops, Own() as inner:
@@ -133,8 +140,8 @@ def test_tracing_and_compiling_give_what_they_would_without_us(sampled, tmp_path
         return graph.forward
     def step(x):
         return model(x).relu().sin()
-    work(3000)
-    for turn in range(15):
+    work_until_sampled()
+    for turn in range(6):
         traced = torch.jit.trace(model, image)
         print(len(str(traced.inlined_graph).splitlines()), traced(other).sum().item().hex())
         with FakeTensorMode(allow_non_fake_inputs=True):
@@ -162,8 +169,6 @@ def test_a_fork_in_the_middle_counts_for_itself_and_warns_of_no_thread(sampled) 
         TINY
         + """
     warnings.simplefilter("error")
-    with open("/proc/self/stat") as file:
-        before = file.read().split()[19]
     def fork():
         child = os.fork()
         if child == 0:
@@ -171,10 +176,10 @@ def test_a_fork_in_the_middle_counts_for_itself_and_warns_of_no_thread(sampled) 
                 torch.cos(x)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
-    os.register_at_fork(before=lambda: None)
     for _ in range(20):
-        work(4000)
+        work(1000)
         fork()
+    work_until_sampled()
     thread = threading.Thread(target=fork)
     thread.start()
     thread.join()
@@ -196,7 +201,7 @@ def test_other_threads_stay_exact(sampled) -> None:
             torch.cos(x)
     threads = [threading.Thread(target=other) for _ in range(2)]
     for thread in threads: thread.start()
-    work(60_000)
+    work_until_sampled()
     for thread in threads: thread.join()
     """
     )
@@ -205,3 +210,34 @@ def test_other_threads_stay_exact(sampled) -> None:
     assert outcome.calls("aten::cos") == 10_000
     assert cosine.estimated_calls == 0
     assert estimated(outcome) > 0
+
+
+def test_what_a_signals_handler_raises_reaches_the_application(sampled) -> None:
+    outcome = sampled(
+        TINY
+        + """
+    import signal
+    raised = caught = 0
+    class Late(Exception):
+        def __init__(self, turn):
+            super().__init__(turn)
+    def handler(*_):
+        global raised
+        raised += 1
+        raise Late(raised) if raised % 2 else KeyboardInterrupt
+    signal.signal(signal.SIGALRM, handler)
+    work_until_sampled()
+    while caught < 400:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.003)
+            work(100_000)
+        except Late as late:
+            caught += 1
+            assert late.args == (caught,) == (raised,)
+        except KeyboardInterrupt:
+            caught += 1
+            assert caught == raised
+    print(raised)
+    """
+    )
+    assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "400\n", "")

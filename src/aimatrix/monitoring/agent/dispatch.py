@@ -12,6 +12,7 @@ import threading
 import time
 from _thread import get_ident
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from statistics import median
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -25,6 +26,7 @@ from torch.utils import _python_dispatch as modes
 from . import mode_stack
 from .capture import NO_WORK, Description, Tally
 from .dispatch_sampling import TIMED, Budget, EstimatingTally, Meter, Sampler
+from .failures import is_ours
 from .notice import notice
 from .signature import Plan, describe, describe_by_name, key, numbers_as_tensors
 from .threads import ThreadFollower
@@ -37,7 +39,7 @@ _plain = torch._C._disabled_torch_dispatch_impl
 _other_modes = torch._C._len_torch_dispatch_stack
 
 #: measurements of what a call costs, and calls in each
-ROUNDS, CALLS = 31, 100
+ROUNDS, CALLS = 15, 100
 
 #: from torch's error for an argument of the wrong type: the operator has not run
 _WANTS_TENSOR = "Expected a value of type 'Tensor'"
@@ -187,13 +189,17 @@ class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
             phase = self._phases.current()
             try:
                 signature = key(plan, phase, args, kwargs)
-            except RuntimeError:  # a nested tensor: it has no shape
+            except RuntimeError as error:  # a nested tensor: it has no shape
+                if not is_ours(error):
+                    raise
                 return self._open((plan.ident, phase), lambda: describe_by_name(plan, phase))
             slot = self._slots().get(signature)
             if slot is None:
                 return self._open(signature, lambda: describe(plan, phase, args, kwargs))
             return slot
         except Exception as error:
+            if not is_ours(error):
+                raise
             self._failed = True
             notice(f"this process is watched no more: {error!r}")
             return NO_WORK
@@ -269,9 +275,7 @@ def _besides_slot_ns(attributes: Mapping[str, Sequence[str]], phases: _Phases) -
         finally:
             modes._pop_mode()
         without.append(_time_of_calls(x))
-    # other threads can only add to a time
-    entering = sorted(with_mode)[ROUNDS // 4] - sorted(without)[ROUNDS // 4]
-    return max(entering - sampler.meter.slot_ns(), 1000.0)
+    return max(median(with_mode) - median(without) - sampler.meter.slot_ns(), 1000.0)
 
 
 def _time_of_calls(x: torch.Tensor) -> float:

@@ -33,14 +33,16 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, Protocol
 
 from . import mode_stack
 from .capture import Tally
+from .failures import is_ours
 from .notice import notice
 
 #: own time of the application, in ns: of a window, and of the slices in which it passes
-WINDOW, SLICE = 4e6, 2e6
+WINDOW, SLICE = 6e6, 3e6
 #: calls between looks at the clock, while every call counts
 BLOCK = 256
 #: of so many calls one is timed
@@ -49,8 +51,10 @@ TIMED = 64
 _LONGEST_SLOT = 20_000
 #: cost of a call besides finding its slot, in ns, until it has been measured
 _ENTERING = 5000.0
-#: how often it is measured
-_MEASUREMENTS = 5
+#: how often it is measured: before the first gap; with one more in each gap, at most
+_FIRST_MEASUREMENTS, _MEASUREMENTS = 3, 7
+#: seconds between the first ones, and for which the watched thread waits at most
+_BETWEEN, _LONGEST_PAUSE = 0.02, 0.2
 #: of the budget; the rest is for the thread and its changes
 _FOR_WINDOWS = 0.9
 #: own time is at least this part of the time taken, however wrong the cost of a call is
@@ -65,6 +69,9 @@ _ENDING = 2.0
 _Callback = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
 _add_pending_call = ctypes.PYFUNCTYPE(ctypes.c_int, _Callback, ctypes.py_object)(
     ("Py_AddPendingCall", ctypes.pythonapi)
+)
+_set_exception = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.py_object)(
+    ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
 )
 
 
@@ -124,7 +131,8 @@ class Sampler:
         self.tally = tally
         self._measure = besides_slot
         self._besides_slot_ns = 0.0
-        self._measurements = 0
+        self._measured: list[float] = []
+        self._gaps = 0
         self.meter = Meter()
         self._mode: Any = None
         self.thread = 0  # the watched one
@@ -146,6 +154,7 @@ class Sampler:
         self._target = SLICE  # own time after which the slice, or the gap, is to end
         self._due: float | None = None  # own time after which that was found to have come
         self._is_posted = False
+        self._pause: _Pause | None = None  # for which the watched thread is asked
         self._debt = 0.0
         self._since = (0, 0)  # processor time and events at the begin of the block, slice or gap
         self._look_at = 0 if self.thread else sys.maxsize
@@ -225,6 +234,8 @@ class Sampler:
             if self._debt > 1e9 * self._budget.allowance and cost > self._budget.share * own:
                 self._begin(cost / own)
         except Exception as error:
+            if not is_ours(error):
+                raise
             self._fail(error)
 
     def _token(self) -> object:
@@ -247,14 +258,25 @@ class Sampler:
         self._process.begin(self._look_after)
 
     def _when_called(self, _: object) -> int:
-        self._is_posted = False
         try:
-            due = self._due
-            if due is not None and get_ident() == self.thread and not self._failed:
-                self._end_slice(due)
-        except Exception as error:
-            self._fail(error)
+            self._change()
+        except BaseException as error:
+            # C code gets what this returns, no exception: a signal's handler may have raised one
+            if is_ours(error):
+                self._fail(error)
+            else:
+                _raise_again(self.thread, error)
         return 0
+
+    def _change(self) -> None:
+        self._is_posted = False
+        pause, self._pause = self._pause, None
+        if pause is not None:
+            pause.begun.release()
+            pause.over.acquire(timeout=_LONGEST_PAUSE)
+        due = self._due
+        if due is not None and get_ident() == self.thread and not self._failed:
+            self._end_slice(due)
 
     def _end_slice(self, due: float) -> None:
         is_on = mode_stack.is_on(self._mode)
@@ -308,6 +330,7 @@ class Sampler:
     def _begin_gap(self) -> None:
         mode_stack.take_off(self._mode)
         self._is_open = False
+        self._gaps += 1
 
     def _open_part(self) -> float:
         """The part of the time in which a window might begin or end, from past windows."""
@@ -333,7 +356,7 @@ class Sampler:
     def _own(self, taken: float, cost: float) -> float:
         return max(taken - cost, _LEAST_OWN * taken, 1.0)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         """Sample no more: every call counts, or none where the mode cannot come back."""
         self._failed = True
         self._begin_anew()
@@ -346,7 +369,10 @@ class Sampler:
     # ---- our thread
 
     def _look_after(self, process: _Process) -> None:
-        self._measure_cost()
+        while len(self._measured) < _FIRST_MEASUREMENTS:
+            if not process.sleep(_BETWEEN):
+                return
+            self._measure_cost()
         clock = time.pthread_getcpuclockid(self.thread)
         pause, before = _RETRY, 0.0
         while process.sleep(pause) and not self._failed:
@@ -354,7 +380,7 @@ class Sampler:
                 taken = 1e9 * time.clock_gettime(clock) - self._since[0]
                 own = self._own(taken, self._cost(self.meter.events - self._since[1]))
                 if own < self._target:
-                    if self._is_marked and not self._is_open:
+                    if len(self._measured) < min(self._gaps, _MEASUREMENTS) and not self._is_open:
                         self._measure_cost()
                     slowdown = self._costs / self._owns if self._is_open else 0.0
                     left = (self._target - own) * (1 + slowdown) / 1e9
@@ -369,11 +395,19 @@ class Sampler:
                 self._is_posted = _add_pending_call(self._callback, None) == 0
 
     def _measure_cost(self) -> None:
-        # what else the machine does can only add to it: the least of some is nearest to the truth
-        if self._measurements < _MEASUREMENTS:
-            self._measurements += 1
-            measured = self._measure()
-            self._besides_slot_ns = min(measured, self._besides_slot_ns or measured)
+        # threads that want Python's lock make each other's calls twice as long: the watched one
+        # waits meanwhile, some hundredths of a second
+        pause = self._pause = _Pause()
+        _add_pending_call(self._callback, None)
+        if not pause.begun.acquire(timeout=_LONGEST_PAUSE) and self._pause is pause:
+            self._pause = None  # it computes without Python: another time
+            return
+        try:
+            self._measured.append(self._measure())
+        finally:
+            pause.over.release()
+        # the machine may be busy with other things at one time, but hardly at most of them
+        self._besides_slot_ns = median(self._measured)
 
     # ---- forks
 
@@ -387,6 +421,15 @@ class Sampler:
                 self._process.begin(self._look_after)
             except Exception as error:
                 self._fail(error)
+
+
+class _Pause:
+    """Of the watched thread, while something is measured."""
+
+    def __init__(self) -> None:
+        self.begun, self.over = allocate_lock(), allocate_lock()
+        self.begun.acquire()
+        self.over.acquire()
 
 
 class _Process:
@@ -427,6 +470,19 @@ class _Process:
             notice(f"this process's calls are sampled no more: {error!r}")
         finally:
             self._ended.release()
+
+
+def _raise_again(thread: int, error: BaseException) -> None:
+    """Have ``error`` raised at the next step of a thread's code. Python wants a class for that."""
+    kind: Any = type(error)
+    parts = {
+        "__new__": lambda cls: kind.__new__(cls, *error.args),
+        "__init__": lambda self: kind.__init__(self, *error.args),
+        "__module__": kind.__module__,
+        "__qualname__": kind.__qualname__,
+    }
+    again = type(kind.__name__, (kind,), parts) if error.args else kind
+    _set_exception(thread, again)
 
 
 def _can_sample() -> bool:
