@@ -1,8 +1,8 @@
 """What monitoring costs an application: time with / time without, beside torch's own tools.
 
 Run: ``python benchmarks/monitor_overhead.py [--quick] [--json]``. One row for each workload and
-technique. It takes some 13 minutes, with ``--quick`` some 3, on one core; nothing is written but
-standard output.
+technique. On a core of its own it takes some 13 minutes, with ``--quick`` some 3; nothing is
+written but standard output.
 
 How it measures. Time is the processor's, of the whole process: on a core of one's own it is the
 time on the clock, and other processes disturb it less. Each technique has a process of its own
@@ -160,7 +160,7 @@ def _training(model: nn.Module, x: torch.Tensor) -> Work:
     return step
 
 
-#: name -> its maker; those of the smallest operators first: see `measure_budget`
+#: name -> its maker
 WORKLOADS: dict[str, Callable[[], Work]] = {
     "600 tiny operators": tiny_operators,
     "LSTMCell loop": lstm_cells,
@@ -284,8 +284,8 @@ class Effort:
     pairs: int
 
 
-QUICK = Effort(seconds=1.0, warm_up=2.0, block=0.6, pairs=3)
-FULL = Effort(seconds=9.0, warm_up=20.0, block=2.0, pairs=5)
+QUICK = Effort(seconds=0.6, warm_up=1.5, block=0.4, pairs=2)
+FULL = Effort(seconds=7.0, warm_up=15.0, block=2.0, pairs=5)
 
 Row = dict[str, Any]
 Measured = Iterator[tuple[str, Row]]
@@ -317,29 +317,30 @@ def measure_exact(folder: str, works: dict[str, Work], effort: Effort) -> Measur
 def measure_budget(folder: str, works: dict[str, Work], effort: Effort) -> Measured:
     """Long samples, nearly all of the time watched: the budget is a share of what passes.
 
-    Counting is exact at first, until it has cost some seconds; they are spent beforehand.
+    Counting starts anew with each workload, as in an application of its own, and is exact until
+    it has cost more than its budget for a while; that is over before the first sample.
     """
-    exact = {name: exact_counts(work) for name, work in works.items()}
-    technique = Native(native_capture(folder, BUDGET))
-    reader = SpoolReader(Path(folder))
-    settle(technique, next(iter(works.values())), reader, 60.0)
     for name, work in works.items():
-        settle(technique, work, reader, effort.warm_up)
+        exact = exact_counts(work)
+        own = Path(tempfile.mkdtemp(dir=folder))
+        technique = Native(native_capture(str(own), BUDGET))
+        reader = SpoolReader(own)
+        settle(technique, work, effort.warm_up)
         reader.read()
         reader.delivered()
         pairs, watched = long_samples(technique, work, effort)
         deltas = reader.read()
+        technique.end()
         found: Counter[str] = Counter()
         for delta in deltas:
             found[spelled(delta.raw)] += delta.calls
-        expected = Counter({key: watched * calls for key, calls in exact[name].items()})
-        estimated = sum(delta.estimated_calls for delta in deltas) / max(1, found.total())
+        expected = Counter({key: watched * calls for key, calls in exact.items()})
         yield (
             name,
             summary(pairs)
             | estimation_errors(found, expected)
             | {
-                "estimated": estimated,
+                "estimated": sum(delta.estimated_calls for delta in deltas) / found.total(),
                 "watched": watched,
             },
         )
@@ -358,16 +359,11 @@ def exact_counts(work: Work) -> Counter[str]:
         )
 
 
-def settle(technique: Native, work: Work, reader: SpoolReader, seconds: float) -> None:
-    """Run ``work`` until some of its calls are sampled, or for so many seconds."""
-    reader.read()
-    reader.delivered()
+def settle(technique: Native, work: Work, seconds: float) -> None:
     with technique.watching():
         end = perf_counter() + seconds
-        while perf_counter() < end and not any(delta.estimated_calls for delta in reader.read()):
-            rest = perf_counter() + 1.0
-            while perf_counter() < rest:
-                work()
+        while perf_counter() < end:
+            work()
 
 
 def long_samples(
@@ -389,8 +385,7 @@ def long_samples(
 
 def passes_in(seconds: float, work: Work) -> int:
     work()
-    once = min(timed(nullcontext, work, 1) for _ in range(2))
-    return max(1, round(seconds / once))
+    return max(1, round(seconds / timed(nullcontext, work, 1)))
 
 
 def timed(watching: Callable[[], AbstractContextManager[object]], work: Work, passes: int) -> float:
