@@ -304,8 +304,7 @@ OPERATORS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str, str, int | 
         "rms_norm",
         0,
     ),
-    "row of numbers": (lambda: torch.arange(2, 9, 3), (), "movement", "fill", 0),
-    "row of fractions": (lambda: torch.arange(0, 1, 0.25), (), "movement", "fill", 0),
+    "row of numbers": (lambda: torch.linspace(0, 1, 7), (), "movement", "fill", 0),
     "unit matrix": (lambda: torch.eye(3, 4), (), "movement", "fill", 0),
     "zeros like none": (lambda x: x.new_zeros(3, 4), (f(2),), "movement", "fill", 0),
     "tiled": (lambda x: torch.tile(x, (2,)), (f(3, 4),), "movement", "copy", 0),
@@ -483,3 +482,14 @@ def test_layers_of_transformers_that_torch_fuses() -> None:
     _, calls = all_outermost(lambda: heads(x, x, x))
     [seen] = [item for item in calls if item.family == "transformer_layer"]
     assert ops.cost(seen).macs == 10 * (4 * 256 + 2 * 5 * 16)
+
+
+def test_the_ends_of_a_range_stay_with_the_application() -> None:
+    """A place in a text would be told by them, and make a signature of each token."""
+    seen = {
+        translate(call)
+        for place in range(3)
+        for call in record_calls(lambda place=place: torch.arange(place, place + 1), ATTRIBUTES)
+    }
+    assert len(seen) == 1
+    assert seen.pop().kind == "fill"

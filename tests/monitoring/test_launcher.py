@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from aimatrix.errors import InputError
-from aimatrix.monitoring import Run, WindowCount, any_left, bring_in, run_folder
+from aimatrix.monitoring import Run, WindowCount, any_left, bring_in, launcher, run_folder
 from aimatrix.monitoring.agent.spool import COUNTS
 
 # counts without torch: what the agent has loaded is there to be used
@@ -420,3 +420,36 @@ def test_the_callers_signal_handlers_come_back(watch) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     watch(command=["true"])
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_process_that_outlives_the_command_is_collected_later(watch, monkeypatch) -> None:
+    monkeypatch.setattr(launcher, "PATIENCE", 0.1)
+    outcome = watch(
+        count_program("""
+        tally.add(slot)
+        reading, writing = os.pipe()
+        if os.fork() == 0:
+            tally.reset()
+            slot = tally.open(lambda: description)
+            tally.add(slot)
+            parent = os.getppid()
+            os.write(writing, b"x")
+            os.close(1), os.close(2)
+            while os.getppid() == parent:
+                time.sleep(0.01)
+            time.sleep(3)
+            tally.add(slot)
+            os._exit(0)
+        os.read(reading, 1)
+        """)
+    )
+    assert sum(count.calls for count in outcome.counts) == 2
+    assert outcome.stderr == (
+        "aimatrix: processes of the command go on; what they count, `aimatrix collect` brings in\n"
+    )
+    log = Log()
+    deadline = time.time() + 20
+    while outcome.spool.exists() and time.time() < deadline:
+        bring_in(outcome.spool.parent, log)
+        time.sleep(0.1)
+    assert log.calls == 1

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 from aimatrix.errors import InputError
@@ -32,6 +33,9 @@ BOOT = Path(__file__).parent / "boot"
 
 #: distinct signatures (per thread) that a process can hold; 24 bytes of disk each
 CAPACITY = 65536
+
+#: seconds that processes of the command may outlive it without a word about them
+PATIENCE = 2.0
 
 #: seconds that counting every call may take beyond the budget, before calls are sampled
 ALLOWANCE = 2.0
@@ -136,13 +140,19 @@ def _begun(spool: Path, run: Run, agent: dict[str, Any]) -> Iterator[bool]:
 
 def _end(spool: Path, delivery: Delivery) -> None:
     delivery.end_run()
+    patience = monotonic() + PATIENCE
+    while not delivery.failure and not delivery.all_ended and monotonic() < patience:
+        sleep(0.05)
+        delivery.end_run()
     if delivery.failure:
         notice(
             f"{spool}: holds what could not be handed on ({delivery.failure});"
             " `aimatrix collect` brings it in"
         )
-    else:
+    elif delivery.all_ended:
         run_folder.remove(spool)
+    else:
+        notice("processes of the command go on; what they count, `aimatrix collect` brings in")
 
 
 def _check_command(command: Sequence[str]) -> None:

@@ -141,13 +141,21 @@ def _read_process(process: _Process, state: State) -> list[Delta]:
     _read_descriptions(process)
     known = process.delivered + [_EMPTY] * (len(counts) - len(process.delivered))
     deltas = []
+    process.pending = []
     for number, (slot, before) in enumerate(zip(counts, known, strict=False)):
-        if slot != before:
-            deltas.append(_delta(process.calls.get(number, UNDESCRIBED), slot, before))
-    process.pending = counts
-    if state is State.LEFT and header[1] != pid_namespace() and counts == process.delivered:
+        delta = _delta(process.calls.get(number, UNDESCRIBED), slot, before)
+        if delta.calls:
+            deltas.append(delta)
+            process.pending.append(slot)
+        else:  # the time of a call that has been handed on waits for the next one
+            process.pending.append((slot[0], slot[1], before[2]))
+    if (
+        state is State.LEFT
+        and header[1] != pid_namespace()
+        and process.pending == process.delivered
+    ):
         process.ended = _age(process.path(DELIVERED)) > _QUIET
-    return [delta for delta in deltas if delta.calls]
+    return deltas
 
 
 def _delta(raw: RawCall, slot: Slot, before: Slot) -> Delta:

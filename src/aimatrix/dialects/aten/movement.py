@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil, prod
+from math import prod
 
 from aimatrix.dialects.aten.rule import Arguments, Rule, Shape, Translation, elements, same, shapes
 from aimatrix.dialects.raw import TensorArg
@@ -75,8 +75,9 @@ def _row(name: str, arguments: Arguments) -> Shape:
         return (arguments["window_length"],)
     if name in ("linspace", "logspace"):
         return (arguments["steps"],)
-    first, last = arguments.get("start", 0), arguments["end"]
-    return (ceil((last - first) / arguments.get("step", 1)),)
+    # the ends of a range are the application's own (a place in a text), and would make a
+    # signature of each call: it counts as one number
+    return (1,)
 
 
 def _triangle(name: str, arguments: Arguments) -> Translation:
@@ -117,7 +118,7 @@ _COPY = Rule("movement", _moved("copy"))
 _FILL = Rule("movement", _filled)
 _FILL_OF_SIZE = Rule("movement", _filled, ("size",))
 _JOIN = Rule("movement", _joining, ("dim",))
-_COUNTED = Rule("movement", _counted, ("start", "end", "step", "steps", "n", "m", "window_length"))
+_COUNTED = Rule("movement", _counted, ("steps", "n", "m", "window_length"))
 _REPEAT = Rule("movement", _repeat, ("repeats", "dims"))
 
 RULES: dict[str, Rule] = {

@@ -41,33 +41,53 @@ class ModuleFinder:
         """The spec that the other finders give for the module; None for every other name."""
         if name != self._name:
             return None
-        spec = None
+        spec: Any = None
         for finder in list(sys.meta_path):
             if finder is not self and hasattr(finder, "find_spec"):
                 spec = finder.find_spec(name, path, target)
                 if spec is not None:
                     break
-        if spec is not None and spec.loader is not None:
-            self._listen(spec.loader)
+        loader: Any = None if spec is None else spec.loader
+        if hasattr(loader, "exec_module"):  # else an importer of old, which cannot be followed
+            loader = ListeningLoader(loader, self._imported)
+            spec.loader = loader
         return spec
 
-    def _listen(self, loader: Any) -> None:
-        execute = loader.exec_module
-
-        def exec_module(module: ModuleType) -> None:
-            del loader.exec_module  # the loader is as it was
-            execute(module)
-            if self in sys.meta_path:
-                sys.meta_path.remove(self)
+    def _imported(self, module: ModuleType) -> None:
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
             try:
                 self._react(module)
             except Exception as error:
                 notice(f"{self._name} is not followed: {error!r}")
 
-        try:
-            loader.exec_module = exec_module
-        except AttributeError as error:
-            notice(f"this process is not watched: {self._name} cannot be followed: {error}")
+
+class ListeningLoader:
+    """In a spec's loader's place until the module is executed; in all else it is that loader.
+
+    The loader itself is left alone: others may share it.
+    """
+
+    def __init__(self, loader: Any, imported: Callable[[ModuleType], None]) -> None:
+        self._loader = loader
+        self._imported = imported
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: Any) -> Any:
+        """The module that the loader makes."""
+        create = getattr(self._loader, "create_module", None)
+        return None if create is None else create(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute the module as its loader does, whose place it has again, and tell of it."""
+        loader = self._loader
+        module.__loader__ = loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = loader
+        loader.exec_module(module)
+        self._imported(module)
 
 
 def _activate(spool: str) -> None:

@@ -98,6 +98,9 @@ class _SpoolFiles:
             _reserve(table, size)
             os.pwrite(table, header, 0)
             self._map = mmap.mmap(table, size)  # shared, readable and writable
+        except BaseException:
+            os.unlink(stem + COUNTS)  # no one is to wait for it to count
+            raise
         finally:
             os.close(table)
         self._descriptions = stem + DESCRIPTIONS

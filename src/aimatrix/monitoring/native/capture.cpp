@@ -13,6 +13,7 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/core/impl/TorchDispatchModeTLS.h>
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include <exception>
 #include <mutex>
@@ -65,9 +66,11 @@ struct Thread {
   std::unique_ptr<Recording> recording;
   uint32_t timed_slot = 0;
   uint64_t timed_from = 0;
+  uint64_t timed_weight = 0;
 
   void begin_anew(uint64_t now) {
     table.clear();
+    timed_from = 0;
     depth = regions = steps = 0;
     counted = 0;
     windows = Windows();
@@ -86,6 +89,8 @@ struct Process {
   std::mutex mutex;                     // of all below
   std::unique_ptr<Spool> spool;
   uint64_t spool_generation = 0;
+  pid_t spool_process = 0;
+  std::atomic<bool> is_full{false};
   bool is_told = false;
   std::vector<std::unique_ptr<Thread>> threads;
   std::vector<Thread*> free_threads;
@@ -96,7 +101,10 @@ struct Process {
   std::atomic<bool> is_running{false};
   std::atomic<bool> is_sampling{false};
   std::atomic<Thread*> window_of{nullptr};
-  std::mutex switching;  // of torch's callbacks
+  std::atomic<uint64_t> window_beat{0};  // raised by each event of the window
+  std::mutex switching;                  // of torch's callbacks; taken before the other mutexes
+  int recorders = 0;
+  bool is_counting = false;
   at::CallbackHandle counting = 0;
   at::CallbackHandle steps = 0;
   at::CallbackHandle opening = 0;
@@ -110,8 +118,16 @@ inline Process& process() { return the_process; }
 // for names do not ("mylib::step" may be either).
 const char* overload_of_a_range = nullptr;
 
-void tell(const std::string& message) {
-  std::string line = "aimatrix: " + message + "\n";
+// The file behind descriptor 2 when the capture started: an application may put one of its own there.
+struct stat error_output = {};
+
+void tell(std::string message) {
+  struct stat now;
+  if (fstat(2, &now) != 0 || now.st_dev != error_output.st_dev ||
+      now.st_ino != error_output.st_ino) {
+    return;
+  }
+  std::string line = "aimatrix: " + message.substr(0, message.find('\n')) + "\n";
   if (write(2, line.data(), line.size()) < 0) return;  // no one to tell
 }
 
@@ -159,26 +175,30 @@ Thread* this_thread() {
   if (!thread) return nullptr;
   auto& all = process();
   auto generation = all.generation.load(std::memory_order_relaxed);
-  if (thread->generation != generation) {  // a forked child: what was counted is the parent's
-    thread->begin_anew(generation);
-    auto* owner = all.window_of.load();
-    if (owner && owner != thread) leave_window(*owner);  // of a thread that is not here
-  }
+  // in a forked child, what was counted is the parent's
+  if (thread->generation != generation) thread->begin_anew(generation);
   return thread;
 }
 
-void unlock_in_child() {
-  auto& all = process();
-  all.generation.fetch_add(1, std::memory_order_relaxed);
-  new (&all.mutex) std::mutex;
-  all.operators.unlock_in_child();
+// A fork waits until all is whole: the child has no other thread that could finish it.
+void before_fork() {
+  process().switching.lock();
+  process().mutex.lock();
+  process().operators.mutex().lock();
 }
 
-void lock_switching() { process().switching.lock(); }
-void unlock_switching() { process().switching.unlock(); }
-void after_fork_in_child() {
+void after_fork() {
+  process().operators.mutex().unlock();
+  process().mutex.unlock();
   process().switching.unlock();
-  unlock_in_child();
+}
+
+void after_fork_in_child() {
+  auto& all = process();
+  all.generation.fetch_add(1, std::memory_order_relaxed);
+  all.window_of = nullptr;  // of a thread that may not be here, as those that recorded
+  all.recorders = 0;
+  after_fork();
 }
 
 // ---- slots
@@ -187,9 +207,12 @@ void after_fork_in_child() {
 Spool& open_spool() {
   auto& all = process();
   if (all.spool_generation != all.generation.load()) {
-    all.spool.reset();
+    // in the process that made it, another thread may still be counting in it
+    if (all.spool_process == getpid()) (void)all.spool.release();
     all.spool = std::make_unique<Spool>(all.folder, all.capacity, all.pid_namespace);
     all.spool_generation = all.generation;
+    all.spool_process = getpid();
+    all.is_full = false;
   }
   return *all.spool;
 }
@@ -199,10 +222,13 @@ uint32_t new_slot(const std::string& description) {
   auto& all = process();
   auto& spool = open_spool();
   try {
-    return spool.is_full() ? 0 : spool.append(description);
+    if (!spool.is_full()) return spool.append(description);
+    all.is_full = true;
+    return 0;
   } catch (const std::system_error& error) {
     if (!all.is_told) tell(std::string("calls are counted without their shapes: ") + error.what());
     all.is_told = true;
+    all.is_full = error.code() == std::errc::no_such_file_or_directory;  // it does not come back
     return 0;
   }
 }
@@ -212,6 +238,7 @@ uint32_t slot_of(
   auto hash = thread.words.hash();
   auto slot = thread.table.find(hash, thread.words);
   if (slot != Table::kUnknown) return slot;
+  if (process().is_full.load(std::memory_order_relaxed)) return 0;
   auto description = describe(called, phase, inputs);
   {
     std::lock_guard<std::mutex> lock(process().mutex);
@@ -244,33 +271,42 @@ uint64_t now_ns() {
 void raise_slot(Thread& thread, uint32_t slot) {
   auto& all = process();
   auto& counts = all.spool->slots()[slot];
+  bool is_sampling = all.is_sampling.load(std::memory_order_relaxed);
+  auto weight = is_sampling ? thread.windows.weight : kSampledUnit;
   thread.counted++;
-  if (all.is_sampling.load(std::memory_order_relaxed)) {
-    add_alone(counts.sampled, thread.windows.weight);
-  } else if (slot == 0) {
-    counts.calls.fetch_add(1, std::memory_order_relaxed);  // shared by all threads
+  if (slot == 0) {  // shared by all threads
+    (is_sampling ? counts.sampled : counts.calls).fetch_add(is_sampling ? weight : 1);
+    return;
+  }
+  if (is_sampling) {
+    add_alone(counts.sampled, weight);
   } else {
     add_alone(counts.calls, 1);
   }
   if (all.with_time) {
     thread.timed_slot = slot;
+    thread.timed_weight = weight;
     thread.timed_from = now_ns();
   }
 }
 
 void add_time(Thread& thread) {
   auto& all = process();
-  auto taken = now_ns() - thread.timed_from;
-  if (all.is_sampling) taken = taken * thread.windows.weight / kSampledUnit;
+  auto taken = (now_ns() - thread.timed_from) * thread.timed_weight / kSampledUnit;
   add_alone(all.spool->slots()[thread.timed_slot].time_ns, taken);
   thread.timed_from = 0;
 }
 
 // ---- windows: how sampling switches torch's callbacks
 
-void switch_counting(bool on) {
+// With the lock on switching: has the full callback on while anyone needs it.
+void settle_counting() {
   auto& all = process();
-  if (on) {
+  bool is_wanted =
+      all.is_running && (!all.is_sampling || all.window_of.load() || all.recorders > 0);
+  if (is_wanted == all.is_counting) return;
+  all.is_counting = is_wanted;
+  if (is_wanted) {
     at::reenableCallback(all.counting);
   } else {
     at::disableCallback(all.counting);
@@ -280,17 +316,18 @@ void switch_counting(bool on) {
 std::unique_ptr<at::ObserverContext> on_opening(const at::RecordFunction&) {
   auto& all = process();
   auto* thread = this_thread();
-  if (!thread || !all.is_sampling) return nullptr;
-  Thread* none = nullptr;
-  if (!all.window_of.compare_exchange_strong(none, thread)) {
-    if (none != thread) thread->windows.missed++;
+  if (!thread) return nullptr;
+  std::lock_guard<std::mutex> lock(all.switching);
+  if (!all.is_running || !all.is_sampling) return nullptr;
+  auto* owner = all.window_of.load();
+  if (owner) {
+    if (owner != thread) thread->windows.missed++;
     return nullptr;
   }
-  auto& windows = thread->windows;
-  windows.is_armed = true;
-  windows.opened_at = windows.events;
-  std::lock_guard<std::mutex> lock(all.switching);
-  if (all.is_running) switch_counting(true);
+  all.budget.open(thread->windows);
+  all.window_beat.fetch_add(1, std::memory_order_relaxed);
+  all.window_of = thread;
+  settle_counting();
   return nullptr;
 }
 
@@ -306,31 +343,66 @@ void begin_sampling() {
   std::lock_guard<std::mutex> lock(all.switching);
   if (all.is_sampling || !all.is_running) return;
   all.is_sampling = true;
-  switch_counting(false);
+  settle_counting();
   add_opening();
 }
 
-void leave_window(Thread&) {
+// With the lock on switching.
+void end_sampling() {
+  auto& all = process();
+  at::removeCallback(all.opening);
+  all.is_sampling = false;
+}
+
+// Takes the window from a thread that is not there any more, or found no boundary.
+void leave_window(Thread& thread) {
   auto& all = process();
   std::lock_guard<std::mutex> lock(all.switching);
-  if (all.is_running && all.is_sampling) switch_counting(false);
-  all.window_of = nullptr;
+  if (all.window_of.load() == &thread) all.window_of = nullptr;
+  settle_counting();
+}
+
+void give_up_window(Thread& thread) {
+  auto& all = process();
+  if (all.budget.give_up(thread.windows)) {
+    std::lock_guard<std::mutex> lock(all.switching);
+    if (all.is_running && all.is_sampling) end_sampling();
+  }
+  leave_window(thread);
 }
 
 void close_window(Thread& thread) {
   auto& all = process();
   auto next = all.budget.end_counting(thread.windows);
   std::lock_guard<std::mutex> lock(all.switching);
-  if (!all.is_running) return;
-  if (next != Budget::Next::go_on) at::removeCallback(all.opening);
-  if (next == Budget::Next::change_gap) add_opening();
-  if (next == Budget::Next::count_all) {
+  if (!all.is_running || !all.is_sampling) return;
+  if (next == Budget::Next::change_gap) {
+    at::removeCallback(all.opening);
+    add_opening();
+  } else if (next == Budget::Next::count_all) {
     all.budget.reset();
-    all.is_sampling = false;
-  } else {
-    switch_counting(false);
+    end_sampling();
   }
   all.window_of = nullptr;
+  settle_counting();
+}
+
+// From a thread whose events pass by: a window whose thread waits for something would keep the
+// callback on and count nothing.
+void take_idle_window(Windows& windows) {
+  auto& all = process();
+  auto beat = all.window_beat.load(std::memory_order_relaxed);
+  auto now = now_ns();
+  if (beat != windows.beat_seen) {
+    windows.beat_seen = beat;
+    windows.beat_since = now;
+    return;
+  }
+  if (now - windows.beat_since < kIdleNs) return;
+  std::lock_guard<std::mutex> lock(all.switching);
+  if (all.window_beat.load() != beat) return;
+  all.window_of = nullptr;
+  settle_counting();
 }
 
 // The overload of an operator, null for a range that is none.
@@ -351,8 +423,10 @@ bool is_boundary(Thread& thread, const at::RecordFunction& call) {
 bool is_in_window(Thread& thread, const at::RecordFunction& call) {
   auto& windows = thread.windows;
   if (windows.is_armed) {
-    bool is_patient = windows.events - windows.opened_at < kWindow / 2;
-    if (is_patient && !is_boundary(thread, call)) return false;
+    if (!is_boundary(thread, call)) {
+      if (windows.events - windows.opened_at > kPatience) give_up_window(thread);
+      return false;
+    }
     process().budget.begin_counting(windows);
   } else if (windows.events - windows.counting_from >= kWindow) {
     close_window(thread);
@@ -377,12 +451,23 @@ bool is_fake_mode_on() {
   return TorchDispatchModeTLS::get_mode(c10::impl::TorchDispatchModeKey::FAKE).has_value();
 }
 
+// In a recording, a tensor may be a subclass whose sizes are told by Python, which may raise.
+Work work_of(
+    Thread& thread, const Operator& called, Phase phase, c10::ArrayRef<const c10::IValue> inputs) {
+  try {
+    return add_call(thread.words, called, phase, inputs, thread.recording != nullptr);
+  } catch (const std::exception&) {
+    thread.words.begin(&called, phase);
+    return Work::nameless;
+  }
+}
+
 void count(Thread& thread, const at::RecordFunction& call, const char* overload) {
   auto* called = thread.operators.find(call, overload, process().operators);
   bool is_recording = thread.recording != nullptr;
   auto phase = phase_of(thread);
   auto inputs = call.inputs();
-  auto work = add_call(thread.words, *called, phase, inputs, is_recording);
+  auto work = work_of(thread, *called, phase, inputs);
   if (work == Work::none || work == Work::deeper) return;
   if (!is_recording && is_fake_mode_on()) return;
   if (work == Work::nameless) inputs = {};
@@ -400,8 +485,8 @@ void stop_for(const char* reason) {
   auto& all = process();
   std::lock_guard<std::mutex> lock(all.switching);
   if (!all.is_running.exchange(false)) return;
-  at::disableCallback(all.counting);
-  if (all.is_sampling) at::removeCallback(all.opening);
+  if (all.is_sampling) end_sampling();
+  settle_counting();
 }
 
 // Some nested calls are looked at, to learn which operators are called by others.
@@ -418,27 +503,34 @@ void see_nested(Thread& thread, const at::RecordFunction& call) {
   learn(thread, call);
 }
 
-// While sampling: whether the call is of no concern.
+// While sampling, at depth 0: whether the call is of no concern.
 bool is_passed_over(Thread& thread, const at::RecordFunction& call) {
+  auto& all = process();
   if (thread.recording) return false;
-  if (process().window_of.load(std::memory_order_relaxed) != &thread) {
-    thread.windows.passed++;
-    return true;
+  if (all.window_of.load(std::memory_order_relaxed) == &thread) {
+    return !is_in_window(thread, call);
   }
-  return thread.depth == 0 && !is_in_window(thread, call);
+  auto& windows = thread.windows;
+  windows.passed++;
+  if ((windows.events & 255) == 0) take_idle_window(windows);
+  return true;
+}
+
+void take_note_of_event(Thread& thread) {
+  auto& all = process();
+  auto events = ++thread.windows.events;
+  if (all.is_sampling.load(std::memory_order_relaxed)) {
+    if (all.window_of.load(std::memory_order_relaxed) == &thread) add_alone(all.window_beat, 1);
+  } else if ((events & (kBlock - 1)) == 0 && all.budget.is_limited() && !thread.recording &&
+             all.budget.is_spent_by(thread.windows)) {
+    begin_sampling();
+  }
 }
 
 void see(Thread& thread, const at::RecordFunction& call) {
-  auto& all = process();
-  if (all.is_sampling.load(std::memory_order_relaxed)) {
-    thread.windows.events++;
-    if (is_passed_over(thread, call)) return;
-  } else if ((++thread.windows.events & (kBlock - 1)) == 0 && all.budget.is_limited() &&
-             !thread.recording && all.budget.is_spent_by(thread.windows)) {
-    begin_sampling();
-    return;
-  }
+  take_note_of_event(thread);
   if (thread.depth > 0) return see_nested(thread, call);
+  if (process().is_sampling.load(std::memory_order_relaxed) && is_passed_over(thread, call)) return;
   if (thread.regions > 0) return;  // what is inside of a region was counted with it
   if (auto* overload = overload_of(call)) count(thread, call, overload);
 }
@@ -447,6 +539,9 @@ std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& call) {
   if (!process().is_running.load(std::memory_order_relaxed)) return nullptr;
   try {
     if (auto* thread = this_thread()) see(*thread, call);
+  } catch (const std::system_error& error) {
+    bool is_over = error.code() == std::errc::no_such_file_or_directory;
+    stop_for(is_over ? "the command that it belongs to has ended" : error.what());
   } catch (const std::exception& error) {
     stop_for(error.what());
   } catch (...) {
@@ -489,7 +584,8 @@ void start(const std::string& folder, const char* attributes, uint64_t capacity,
   static std::once_flag once;
   std::call_once(once, [] {
     overload_of_a_range = at::RecordFunction().overload_name();
-    pthread_atfork(&lock_switching, &unlock_switching, &after_fork_in_child);
+    pthread_atfork(&before_fork, &after_fork, &after_fork_in_child);
+    fstat(2, &error_output);
   });
   std::lock_guard<std::mutex> lock(all.switching);
   if (all.is_running) throw std::runtime_error("the capture runs already");
@@ -510,14 +606,15 @@ void start(const std::string& folder, const char* attributes, uint64_t capacity,
                                            .scopes({at::RecordScope::FUNCTION}));
   all.steps = at::addGlobalCallback(at::RecordFunctionCallback(&on_step, &on_step_end)
                                         .scopes({at::RecordScope::USER_SCOPE}));
-  all.is_running = true;
+  all.is_running = all.is_counting = true;
 }
 
 void stop() {
   auto& all = process();
   std::lock_guard<std::mutex> lock(all.switching);
   if (!all.is_running.exchange(false)) return;
-  if (all.is_sampling.exchange(false)) at::removeCallback(all.opening);
+  if (all.is_sampling) end_sampling();
+  all.window_of = nullptr;
   at::removeCallback(all.counting);
   at::removeCallback(all.steps);
 }
@@ -531,7 +628,8 @@ void begin_recording(Thread& thread) {
   thread.recording->regions_before = thread.regions;
   thread.depth = thread.regions = 0;
   std::lock_guard<std::mutex> lock(all.switching);
-  if (all.is_running && all.is_sampling) switch_counting(true);
+  all.recorders++;
+  if (all.is_running) settle_counting();
 }
 
 int64_t add_region(Region region) {
@@ -549,7 +647,8 @@ int64_t end_recording(Thread& thread) {
   thread.regions = recording->regions_before;
   {
     std::lock_guard<std::mutex> lock(all.switching);
-    if (all.is_running && all.is_sampling && !all.window_of.load()) switch_counting(false);
+    if (all.recorders > 0) all.recorders--;  // none in a child that was forked meanwhile
+    if (all.is_running) settle_counting();
   }
   return add_region(std::move(recording->region));
 }

@@ -85,7 +85,8 @@ class Operators {
     return found.get();
   }
 
-  void unlock_in_child() { new (&mutex_) std::mutex; }
+  // Held while the process forks, so that the child finds all whole.
+  std::mutex& mutex() { return mutex_; }
 
  private:
   std::unique_ptr<Operator> make(const at::RecordFunction& call) const {

@@ -20,6 +20,9 @@ namespace aimatrix {
 
 constexpr uint64_t kBlock = 1024;   // events between looks at the clock
 constexpr uint64_t kWindow = 4096;  // events of a window
+constexpr uint64_t kPatience = 2 * kWindow;  // events that a window waits for a boundary
+constexpr int kGivenUp = 8;         // windows without one, after which all calls are counted
+constexpr uint64_t kIdleNs = 20'000'000;     // after which a window is taken from an idle thread
 constexpr double kWindowsPerAdjustment = 16;
 constexpr double kFade = 0.998;     // of what is known of past windows, at each window
 
@@ -42,13 +45,16 @@ struct Windows {
   uint64_t events = 0;  // seen, at any depth
   double since = 0;     // time at the end of the last block or window
 
-  bool is_armed = false;  // its window waits for an operator that is certainly outermost
+  bool is_open = false;
+  bool is_armed = false;       // its window waits for an operator that is certainly outermost
   uint64_t opened_at = 0;      // event
   uint64_t counting_from = 0;  // event
   double counting_since = 0;
   uint64_t weight = kSampledUnit;
   double missed = 0;   // openings that came while another thread had a window
   double passed = 0;   // events in windows of other threads
+  uint64_t beat_seen = 0;   // of another thread's window
+  uint64_t beat_since = 0;  // ns
 
   double gaps = 0;
   double gap_ns = 0;
@@ -77,6 +83,7 @@ class Budget {
   void reset() {
     debt_ns_ = 0;
     gap_ = 0;
+    given_up_ = 0;
     begin_adjustment();
   }
 
@@ -103,9 +110,17 @@ class Budget {
   // Events of a mean gap between windows, for torch's random choice.
   double gap() const { return gap_; }
 
+  void open(Windows& thread) {
+    // taken from it while it was idle: what it had counted stands for a part of the gap
+    if (thread.is_open && !thread.is_armed) thread.since = thread.counting_since;
+    thread.is_open = thread.is_armed = true;
+    thread.opened_at = thread.events;
+  }
+
   // The weight of a call in the window of a thread that begins to count now.
   void begin_counting(Windows& thread) {
     auto now = thread_ns();
+    given_up_ = 0;
     double waited = static_cast<double>(thread.events - thread.opened_at);
     double cost = (waited + kPassing * thread.passed) * limits_.event_ns;
     double gap_ns = std::max(now - thread.since - cost, 0.0);
@@ -122,6 +137,15 @@ class Budget {
     taken_ns_ += gap_ns;
   }
 
+  // Takes note of a window that found no boundary; true when sampling is not to go on: what cannot
+  // be sampled is counted, whatever it costs.
+  bool give_up(Windows& thread) {
+    thread.is_open = false;
+    if (++given_up_ < kGivenUp) return false;
+    limits_.share = 0;
+    return true;
+  }
+
   enum class Next { go_on, change_gap, count_all };
 
   // Takes note of a window that has ended. Returns what is to be done about it.
@@ -133,6 +157,7 @@ class Budget {
     thread.window_ns = kFade * thread.window_ns + taken;
     thread.window_events = kFade * thread.window_events + events;
     thread.since = now;
+    thread.is_open = false;
     thread.missed = thread.passed = 0;
     spent_ns_ += events * limits_.event_ns;
     taken_ns_ += std::max(taken - events * limits_.event_ns, 0.0);
@@ -174,6 +199,7 @@ class Budget {
   // since the last adjustment: windows, what they cost, what the application took; of the thread
   // that has the window
   double adjusting_ = 0;
+  std::atomic<int> given_up_{0};
   double spent_ns_ = 0;
   double taken_ns_ = 0;
 };

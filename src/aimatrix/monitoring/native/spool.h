@@ -19,6 +19,9 @@ namespace aimatrix {
 constexpr uint32_t kVersion = 2;
 constexpr uint64_t kSampledUnit = 256;
 
+// Of descriptions: signatures of long lists of tensors would otherwise fill disk and memory.
+constexpr uint64_t kMostText = 64 << 20;
+
 struct Header {
   char magic[8];
   uint32_t version;
@@ -75,6 +78,7 @@ class Spool {
     }
     close(file);
     if (refused) {
+      unlink((stem_ + ".counts").c_str());  // no one is to wait for it to count
       errno = refused;
       fail(stem_);
     }
@@ -89,7 +93,7 @@ class Spool {
 
   Slot* slots() const { return reinterpret_cast<Slot*>(static_cast<char*>(map_) + sizeof(Header)); }
 
-  bool is_full() const { return next_ >= capacity_; }
+  bool is_full() const { return next_ >= capacity_ || text_ > kMostText; }
 
   // A slot for a signature, described on disk before it counts. One thread at a time.
   uint32_t append(const std::string& description) {
@@ -101,6 +105,7 @@ class Spool {
   void write_line(uint64_t slot, const std::string& description) {
     std::string line = "{\"slot\":" + std::to_string(slot) + "," + description + "\n";
     if (torn_) line.insert(0, 1, '\n');
+    text_ += line.size();
     // opened each time: an application that closes all files would otherwise have ours end up as
     // one of its own; one write, so that a kill leaves whole lines
     int file = open((stem_ + ".calls.jsonl").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
@@ -119,6 +124,7 @@ class Spool {
   std::string stem_;
   uint64_t capacity_;
   uint64_t next_ = 1;
+  uint64_t text_ = 0;
   size_t size_ = 0;
   void* map_ = nullptr;
   bool torn_ = false;  // the last line was not written whole
