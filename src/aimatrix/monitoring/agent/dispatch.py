@@ -12,7 +12,6 @@ import threading
 import time
 from _thread import get_ident
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from statistics import median
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -25,7 +24,8 @@ from torch.utils import _python_dispatch as modes
 
 from . import mode_stack
 from .capture import NO_WORK, Description, Tally
-from .dispatch_sampling import TIMED, Budget, EstimatingTally, Meter, Sampler
+from .dispatch_cost import besides_slot_ns, kind_of
+from .dispatch_sampling import Budget, EstimatingTally, Meter, Sampler
 from .failures import is_ours
 from .notice import notice
 from .signature import Plan, describe, describe_by_name, key, numbers_as_tensors
@@ -38,8 +38,8 @@ _plain = torch._C._disabled_torch_dispatch_impl
 # how many modes wait below ours, which torch takes off the stack while it runs
 _other_modes = torch._C._len_torch_dispatch_stack
 
-#: measurements of what a call costs, and calls in each
-ROUNDS, CALLS = 15, 100
+#: of so many calls one is timed while our own are measured
+MEASURING = 7
 
 #: from torch's error for an argument of the wrong type: the operator has not run
 _WANTS_TENSOR = "Expected a value of type 'Tensor'"
@@ -66,7 +66,9 @@ class DispatchCapture:
         self._mode = CountingMode(attributes, tally, self._phases)
         self._sampler: Sampler | None = None
         if budgeted is not None:
-            self._sampler = Sampler(*budgeted, lambda: _besides_slot_ns(attributes, self._phases))
+            self._sampler = Sampler(
+                *budgeted, lambda kind: _besides_slot_ns(kind, attributes, self._phases)
+            )
             self._sampled_mode = SampledMode(attributes, self._sampler, self._phases)
         self._follower = ThreadFollower(self._enter, self._leave)
         self._guard = TracingGuard(self._enter, self._leave)
@@ -128,6 +130,7 @@ class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     # operators that take functions (cond, flex_attention) refuse to run under a mode without this
     supports_higher_order_operators = True
+    _is_told = False
 
     def __init__(
         self, attributes: Mapping[str, Sequence[str]], tally: Tally, phases: _Phases
@@ -201,8 +204,14 @@ class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
             if not is_ours(error):
                 raise
             self._failed = True
-            notice(f"this process is watched no more: {error!r}")
+            self._tell(error)
             return NO_WORK
+
+    @staticmethod
+    def _tell(error: Exception) -> None:
+        if not CountingMode._is_told:  # threads may have modes of their own
+            CountingMode._is_told = True
+            notice(f"this process is watched no more: {error!r}")
 
     def _open(self, signature: Hashable, description: Callable[[], Description | None]) -> int:
         slots = self._slots()
@@ -229,10 +238,11 @@ class SampledMode(CountingMode):  # type: ignore[no-untyped-call]
         meter = self._meter
         if get_ident() == self._sampler.thread:
             meter.events += 1
-            if meter.events % TIMED == 0:
+            if meter.events % meter.one_of == 0:
                 begin = time.perf_counter_ns()
                 slot = CountingMode._slot(self, func, args, kwargs)
-                meter.note(time.perf_counter_ns() - begin)
+                taken = time.perf_counter_ns() - begin
+                meter.note(taken, kind_of(self._phases.current(), args))
                 return slot
         return CountingMode._slot(self, func, args, kwargs)
 
@@ -256,34 +266,12 @@ class _Nowhere:
         pass
 
 
-def _besides_slot_ns(attributes: Mapping[str, Sequence[str]], phases: _Phases) -> float:
-    """What a call costs but for finding its slot: entering the mode, for the most part.
-
-    Runs operators of its own, in a thread of ours: that of the application is left alone.
-    """
-    nowhere = _Nowhere()
-    sampler = Sampler(Budget(1.0, 1.0), nowhere, float)
+def _besides_slot_ns(kind: str, attributes: Mapping[str, Sequence[str]], phases: _Phases) -> float:
+    """What a call of a kind costs in this thread, one of ours, but for finding its slot."""
+    sampler = Sampler(Budget(1.0, 1.0), _Nowhere(), lambda _: 0.0)
     sampler.count_as_in_a_window()
-    mode = SampledMode(attributes, sampler, phases)
-    x = torch.ones(8, dtype=torch.float32, device="cpu")
-    without = [_time_of_calls(x)]
-    with_mode = []
-    for _ in range(ROUNDS):
-        modes._push_mode(mode)
-        try:
-            with_mode.append(_time_of_calls(x))
-        finally:
-            modes._pop_mode()
-        without.append(_time_of_calls(x))
-    return max(median(with_mode) - median(without) - sampler.meter.slot_ns(), 1000.0)
-
-
-def _time_of_calls(x: torch.Tensor) -> float:
-    """Nanoseconds of this thread that an operator takes."""
-    begin = time.thread_time_ns()
-    for _ in range(CALLS):
-        torch.relu(x)
-    return (time.thread_time_ns() - begin) / CALLS
+    sampler.meter.one_of = MEASURING
+    return besides_slot_ns(kind, SampledMode(attributes, sampler, phases), sampler.meter)
 
 
 def _is_traced() -> bool:
@@ -359,6 +347,7 @@ def _codes() -> list[CodeType]:
         CountingMode._slot,
         CountingMode._open,
         SampledMode._slot,
+        kind_of,
         _Phases.current,
         _any_subclass,
         _is_traced,

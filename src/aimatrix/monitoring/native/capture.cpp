@@ -380,7 +380,7 @@ void close_window(Thread& thread) {
     at::removeCallback(all.opening);
     add_opening();
   } else if (next == Budget::Next::count_all) {
-    all.budget.reset();
+    all.budget.count_all_again();
     end_sampling();
   }
   all.window_of = nullptr;
@@ -489,10 +489,14 @@ void stop_for(const char* reason) {
   settle_counting();
 }
 
-// Some nested calls are looked at, to learn which operators are called by others.
+// Nested calls are looked at, to learn which operators are called by others; while all is counted,
+// some of them are enough.
 void learn(Thread& thread, const at::RecordFunction& call) {
   auto& all = process();
-  if ((thread.windows.events & 8191) >= 512 || !all.budget.is_limited()) return;
+  if (!all.budget.is_limited()) return;
+  if (!all.is_sampling.load(std::memory_order_relaxed) && (thread.windows.events & 8191) >= 512) {
+    return;
+  }
   if (auto* overload = overload_of(call)) {
     thread.operators.find(call, overload, all.operators)->seen_nested = true;
   }

@@ -30,6 +30,7 @@ constexpr double kFade = 0.998;     // of what is known of past windows, at each
 // rate, on tiny operators), and from the mean length of gaps, as good as 1/sqrt of their number.
 // So many gaps weigh as much as the windows.
 constexpr double kTrustedGaps = 64;
+constexpr double kEnoughGaps = 32;  // to tell what an event costs
 
 // An event that only passes by costs less than one that is counted.
 constexpr double kPassing = 0.7;
@@ -161,7 +162,16 @@ class Budget {
     thread.missed = thread.passed = 0;
     spent_ns_ += events * limits_.event_ns;
     taken_ns_ += std::max(taken - events * limits_.event_ns, 0.0);
+    double own = taken / std::max(events, 1.0) - limits_.event_ns;
+    if (limits_.event_ns <= limits_.share * own) return Next::count_all;
     return ++adjusting_ < kWindowsPerAdjustment ? Next::go_on : adjusted(thread);
+  }
+
+  // What sampling goes over to when all calls fit again; as long as they do not pay off the debt,
+  // the first block that costs too much ends it.
+  void count_all_again() {
+    gap_ = 0;
+    begin_adjustment();
   }
 
  private:
@@ -179,10 +189,18 @@ class Budget {
     return std::max(1.0, kWindow * (1 / duty - 1));
   }
 
+  // What an event costs in this application: at least what it costs a simple one, and more where
+  // torch spells out a name for each (backward passes). It is what windows take longer than gaps.
+  double event_ns_here(const Windows& thread) const {
+    if (thread.gaps < kEnoughGaps || thread.window_events == 0) return limits_.event_ns;
+    double longer = thread.window_ns / thread.window_events - thread.gap_ns / thread.gap_events;
+    return std::clamp(longer, limits_.event_ns, 8 * limits_.event_ns);
+  }
+
   Next adjusted(const Windows& thread) {
     double factor = spent_ns_ / (limits_.share * std::max(taken_ns_, 1.0));
+    factor *= event_ns_here(thread) / limits_.event_ns;
     begin_adjustment();
-    if (limits_.event_ns <= limits_.share * own_event_ns(thread)) return Next::count_all;
     if (factor > 0.8 && factor < 1.25) return Next::go_on;
     gap_ = std::max(1.0, gap_ * std::clamp(factor, 0.5, 2.0));
     return Next::change_gap;
