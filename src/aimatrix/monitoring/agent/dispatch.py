@@ -39,7 +39,7 @@ _plain = torch._C._disabled_torch_dispatch_impl
 _other_modes = torch._C._len_torch_dispatch_stack
 
 #: of so many calls one is timed while our own are measured
-MEASURING = 7
+MEASURING = 31
 
 #: from torch's error for an argument of the wrong type: the operator has not run
 _WANTS_TENSOR = "Expected a value of type 'Tensor'"

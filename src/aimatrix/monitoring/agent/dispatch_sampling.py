@@ -29,7 +29,7 @@ import threading
 import time
 import weakref
 from _thread import allocate_lock, get_ident, start_new_thread
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,8 +45,8 @@ from .notice import notice
 WINDOW, SLICE = 6e6, 3e6
 #: calls between looks at the clock, while every call counts
 BLOCK = 256
-#: of so many calls one is timed
-TIMED = 64
+#: of so many calls one is timed: not a number that goes into the loops of many applications
+TIMED = 61
 #: a longer time for finding a call's slot is not the call's: something else ran meanwhile
 _LONGEST_SLOT = 20_000
 #: cost of a call besides finding its slot, in ns, until it has been measured
@@ -66,12 +66,11 @@ _RETRY, _LONGEST_SLEEP = 0.001, 0.1
 #: seconds in which our thread ends for certain
 _ENDING = 2.0
 
-_Callback = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
-_add_pending_call = ctypes.PYFUNCTYPE(ctypes.c_int, _Callback, ctypes.py_object)(
+# What Python is to run is a function in C: ``bool(hook)``, which gives 0, or -1 for an exception.
+# A function of ours in its place would have to swallow what a signal's handler raises inside it.
+_BOOL_OF = ctypes.cast(ctypes.pythonapi.PyObject_IsTrue, ctypes.c_void_p)
+_add_pending_call = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.py_object)(
     ("Py_AddPendingCall", ctypes.pythonapi)
-)
-_set_exception = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.py_object)(
-    ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
 )
 
 
@@ -95,21 +94,22 @@ class Budget:
 
 
 class Meter:
-    """What a mode knows of its calls in the watched thread: how many, how long slots took."""
+    """What a mode knows of its calls in the watched thread: how many, and of one in some more."""
 
     def __init__(self) -> None:
         self.events = 0
-        self._timed = 0
+        self.one_of = TIMED
+        self.kinds: Counter[str] = Counter()  # of those timed
         self._slot_ns = 0
 
-    def note(self, slot_ns: int) -> None:
-        """Take note of the time that finding a slot took."""
-        self._timed += 1
+    def note(self, slot_ns: int, kind: str) -> None:
+        """Take note of the time that finding a slot took, and of the call's kind."""
+        self.kinds[kind] += 1
         self._slot_ns += min(slot_ns, _LONGEST_SLOT)
 
     def slot_ns(self) -> float:
         """In the mean."""
-        return self._slot_ns / max(self._timed, 1)
+        return self._slot_ns / max(sum(self.kinds.values()), 1)
 
 
 class _Token:
@@ -118,26 +118,44 @@ class _Token:
     __slots__ = ("__weakref__",)
 
 
+class _Reference(weakref.ref[_Token]):
+    """Of a token: handed on, when that has ended, behind the arguments of a C function."""
+
+    __slots__ = ()
+    _as_parameter_ = 0  # which C leaves alone
+
+
+class _Hook:
+    """Python asks whether it is true, and so runs ``change``."""
+
+    def __init__(self, change: Callable[[], None]) -> None:
+        self._change = change
+
+    def __bool__(self) -> bool:
+        self._change()
+        return False
+
+
 class Sampler:
     """Decides when the mode of the main thread is on, and what its calls stand for.
 
-    besides_slot: measures what a call costs but for finding its slot, in ns.
+    besides_slot: measures what a call of a kind costs but for finding its slot, in ns.
     """
 
     def __init__(
-        self, budget: Budget, tally: EstimatingTally, besides_slot: Callable[[], float]
+        self, budget: Budget, tally: EstimatingTally, besides_slot: Callable[[str], float]
     ) -> None:
         self._budget = budget
         self.tally = tally
         self._measure = besides_slot
-        self._besides_slot_ns = 0.0
-        self._measured: list[float] = []
+        self._besides_slot_ns = _ENTERING
+        self._measured: dict[str, list[float]] = defaultdict(list)  # by kind
         self._gaps = 0
         self.meter = Meter()
         self._mode: Any = None
         self.thread = 0  # the watched one
         self._chance = random.Random()  # the application's own choices stay what they are
-        self._callback = _Callback(self._when_called)
+        self._hook = _Hook(self._when_called)
         self._reference: Any = None
         self._process = _Process()
         self._failed = False
@@ -245,8 +263,8 @@ class Sampler:
         if get_ident() != self.thread or self._failed:
             return None
         token = _Token()
-        post = functools.partial(_add_pending_call, self._callback)
-        self._reference = weakref.ref(token, post)
+        post = functools.partial(_add_pending_call, _BOOL_OF, self._hook)
+        self._reference = _Reference(token, post)
         return token
 
     # ---- windows and gaps, in the watched thread
@@ -257,16 +275,13 @@ class Sampler:
         self._is_sampling = True
         self._process.begin(self._look_after)
 
-    def _when_called(self, _: object) -> int:
+    def _when_called(self) -> None:
         try:
             self._change()
-        except BaseException as error:
-            # C code gets what this returns, no exception: a signal's handler may have raised one
-            if is_ours(error):
-                self._fail(error)
-            else:
-                _raise_again(self.thread, error)
-        return 0
+        except Exception as error:
+            if not is_ours(error):
+                raise
+            self._fail(error)
 
     def _change(self) -> None:
         self._is_posted = False
@@ -351,12 +366,12 @@ class Sampler:
         return self._own(taken, self._cost(self.meter.events - self._since[1]))
 
     def _cost(self, events: int) -> float:
-        return events * ((self._besides_slot_ns or _ENTERING) + self.meter.slot_ns())
+        return events * (self._besides_slot_ns + self.meter.slot_ns())
 
     def _own(self, taken: float, cost: float) -> float:
         return max(taken - cost, _LEAST_OWN * taken, 1.0)
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: Exception) -> None:
         """Sample no more: every call counts, or none where the mode cannot come back."""
         self._failed = True
         self._begin_anew()
@@ -369,19 +384,21 @@ class Sampler:
     # ---- our thread
 
     def _look_after(self, process: _Process) -> None:
-        while len(self._measured) < _FIRST_MEASUREMENTS:
-            if not process.sleep(_BETWEEN):
-                return
-            self._measure_cost()
+        for _ in range(_FIRST_MEASUREMENTS):
+            for kind in list(self.meter.kinds):
+                if not process.sleep(_BETWEEN):
+                    return
+                self._measure_cost(kind)
         clock = time.pthread_getcpuclockid(self.thread)
-        pause, before = _RETRY, 0.0
+        pause, before, gaps = _RETRY, 0.0, 0
         while process.sleep(pause) and not self._failed:
             if self._due is None:
                 taken = 1e9 * time.clock_gettime(clock) - self._since[0]
                 own = self._own(taken, self._cost(self.meter.events - self._since[1]))
                 if own < self._target:
-                    if len(self._measured) < min(self._gaps, _MEASUREMENTS) and not self._is_open:
-                        self._measure_cost()
+                    if self._is_marked and not self._is_open and self._gaps != gaps:
+                        gaps = self._gaps
+                        self._measure_one_more()
                     slowdown = self._costs / self._owns if self._is_open else 0.0
                     left = (self._target - own) * (1 + slowdown) / 1e9
                     pause = 2 * pause if own == before else left
@@ -392,22 +409,35 @@ class Sampler:
                 pause = min(2 * pause, _LONGEST_SLEEP)  # it waits, or computes without Python
             else:
                 pause = _RETRY
-                self._is_posted = _add_pending_call(self._callback, None) == 0
+                self._is_posted = _add_pending_call(_BOOL_OF, self._hook) == 0
 
-    def _measure_cost(self) -> None:
+    def _measure_one_more(self) -> None:
+        kinds = list(self.meter.kinds)
+        kind = min(kinds, key=lambda kind: len(self._measured[kind]))
+        if len(self._measured[kind]) < _MEASUREMENTS:
+            self._measure_cost(kind)
+        self._weigh_kinds()
+
+    def _weigh_kinds(self) -> None:
+        # the machine may be busy with other things at one time, but hardly at most of them
+        kinds = {k: n for k, n in list(self.meter.kinds.items()) if self._measured[k]}
+        if kinds:
+            costs = sum(median(self._measured[kind]) * n for kind, n in kinds.items())
+            self._besides_slot_ns = costs / sum(kinds.values())
+
+    def _measure_cost(self, kind: str) -> None:
         # threads that want Python's lock make each other's calls twice as long: the watched one
         # waits meanwhile, some hundredths of a second
         pause = self._pause = _Pause()
-        _add_pending_call(self._callback, None)
+        _add_pending_call(_BOOL_OF, self._hook)
         if not pause.begun.acquire(timeout=_LONGEST_PAUSE) and self._pause is pause:
             self._pause = None  # it computes without Python: another time
             return
         try:
-            self._measured.append(self._measure())
+            self._measured[kind].append(self._measure(kind))
         finally:
             pause.over.release()
-        # the machine may be busy with other things at one time, but hardly at most of them
-        self._besides_slot_ns = median(self._measured)
+        self._weigh_kinds()
 
     # ---- forks
 
@@ -470,19 +500,6 @@ class _Process:
             notice(f"this process's calls are sampled no more: {error!r}")
         finally:
             self._ended.release()
-
-
-def _raise_again(thread: int, error: BaseException) -> None:
-    """Have ``error`` raised at the next step of a thread's code. Python wants a class for that."""
-    kind: Any = type(error)
-    parts = {
-        "__new__": lambda cls: kind.__new__(cls, *error.args),
-        "__init__": lambda self: kind.__init__(self, *error.args),
-        "__module__": kind.__module__,
-        "__qualname__": kind.__qualname__,
-    }
-    again = type(kind.__name__, (kind,), parts) if error.args else kind
-    _set_exception(thread, again)
 
 
 def _can_sample() -> bool:
