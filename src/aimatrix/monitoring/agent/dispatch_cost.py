@@ -22,7 +22,7 @@ ONE, TWO, MORE = "of one tensor", "of two tensors", "of more tensors"
 TRACKED, BACKWARD, UPDATE = "tracked", "backward", "update"
 #: what a call of ours costs at least, in ns: whatever is measured
 _LEAST = 1000.0
-_ROUNDS, _CALLS = 11, 120
+_ROUNDS, _CALLS, _LAYERS = 11, 120, 15
 
 
 def kind_of(phase: str, args: Sequence[Any]) -> str:
@@ -60,8 +60,9 @@ class _Programs:
 
     def __init__(self) -> None:
         self._x = torch.ones(4, 8, dtype=torch.float32, device="cpu")
-        self._weight = torch.ones(8, 8, dtype=torch.float32, device="cpu").requires_grad_()
-        self._bias = torch.ones(8, dtype=torch.float32, device="cpu").requires_grad_()
+        # each layer has its own, as in a model: to hand each its gradient costs as well
+        self._weights = [self._parameter(8, 8) for _ in range(_LAYERS)]
+        self._biases = [self._parameter(8) for _ in range(_LAYERS)]
 
     def of(self, kind: str) -> Callable[[], int]:
         programs = {
@@ -90,18 +91,22 @@ class _Programs:
         begin = time.thread_time_ns()
         end.backward()
         taken = time.thread_time_ns() - begin
-        self._weight.grad = self._bias.grad = None
+        for parameter in (*self._weights, *self._biases):
+            parameter.grad = None
         return taken
 
     def _update(self) -> int:
         begin = time.thread_time_ns()
         with torch.no_grad():
             for _ in range(_CALLS):
-                self._weight.add_(self._weight, alpha=0.0)
+                self._x.add_(self._x, alpha=0.0)
         return time.thread_time_ns() - begin
 
     def _layers(self) -> torch.Tensor:
         y = self._x
-        for _ in range(_CALLS // 4):
-            y = torch.relu(torch.nn.functional.linear(y, self._weight, self._bias))
+        for weight, bias in zip(self._weights, self._biases):  # noqa: B905 - not in Python 3.9
+            y = torch.relu(torch.nn.functional.linear(y, weight, bias))
         return y
+
+    def _parameter(self, *shape: int) -> torch.Tensor:
+        return torch.ones(shape, dtype=torch.float32, device="cpu").requires_grad_()
