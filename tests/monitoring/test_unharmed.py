@@ -217,7 +217,7 @@ PROGRAMS = {
         network = model().eval()
         network(images)
         for _ in range(2):
-            with torch.profiler.profile(record_shapes=True, with_stack=True) as profile:
+            with torch.profiler.profile(record_shapes=True) as profile:
                 with torch.profiler.record_function("mine"):
                     network(images)
             print(sorted((e.key, e.count) for e in profile.key_averages() if "::" in e.key))
