@@ -216,11 +216,18 @@ PROGRAMS = {
         from torch.utils.flop_counter import FlopCounterMode
         network = model().eval()
         network(images)
+        def profiled():
+            # torch garbles the name of a frame now and then, also of a program on its own
+            while True:
+                try:
+                    with torch.profiler.profile(record_shapes=True, with_stack=True) as profile:
+                        with torch.profiler.record_function("mine"):
+                            network(images)
+                    return profile.key_averages()
+                except UnicodeDecodeError:
+                    pass
         for _ in range(2):
-            with torch.profiler.profile(record_shapes=True) as profile:
-                with torch.profiler.record_function("mine"):
-                    network(images)
-            print(sorted((e.key, e.count) for e in profile.key_averages() if "::" in e.key))
+            print(sorted((e.key, e.count) for e in profiled() if "::" in e.key))
         with torch.autograd.profiler.profile() as profile:
             network(images).sum().backward()
         print(sorted({e.name for e in profile.function_events if e.name.startswith("aten::")}))
