@@ -32,7 +32,10 @@ from aimatrix.monitoring.native.cache import BuildError
 from aimatrix.monitoring.native.interpreter import find_interpreter, probe
 
 COMMAND = [sys.executable, "application.py"]
-FUNCTIONS = ("stop", "record_begin", "record_end", "region_run", "region_enter", "region_leave")
+FUNCTIONS = (
+    *("stop", "record_begin", "record_end"),
+    *("region_of", "region_run", "region_enter", "region_leave"),
+)
 
 
 def write_script(path: Path, text: str) -> Path:

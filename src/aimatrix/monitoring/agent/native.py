@@ -66,10 +66,6 @@ class NativeCapture:
     def reset_after_fork(self) -> None:
         """Nothing to do: the library counts a child's calls in files of the child."""
 
-    def is_sampling(self) -> bool:
-        """Whether calls are sampled at the moment, because counting all costs too much."""
-        return bool(self._library.aimatrix_sampling())
-
     def seen(self) -> int:
         """How many operator calls have been counted so far."""
         return int(self._library.aimatrix_seen())
@@ -103,7 +99,10 @@ def spell_attributes(attributes: Mapping[str, Sequence[str]]) -> bytes:
 
 
 def load(path: str) -> ctypes.CDLL:
-    """The library with its functions declared. Raises OSError for what is none of ours."""
+    """The library; `regions` declares its other functions.
+
+    Raises OSError for what is none of ours.
+    """
     library = ctypes.CDLL(path)
     try:
         if library.aimatrix_abi() != ABI:
@@ -118,12 +117,8 @@ def load(path: str) -> ctypes.CDLL:
             ctypes.c_double,
             ctypes.c_int,
         ]
+        library.aimatrix_stop.restype = None
         library.aimatrix_seen.restype = ctypes.c_int64
-        library.aimatrix_record_end.restype = ctypes.c_int64
-        library.aimatrix_region_run.argtypes = [ctypes.c_int64]
-        library.aimatrix_region_enter.argtypes = [ctypes.c_int64]
-        for name in ("stop", "record_begin", "region_run", "region_enter", "region_leave"):
-            getattr(library, f"aimatrix_{name}").restype = None
     except AttributeError as error:
         raise OSError(f"is no library of ours: {error}") from error
     return library

@@ -713,7 +713,7 @@ int64_t on_this_thread(const Work& work) {
 }  // namespace
 }  // namespace aimatrix
 
-// ---- the interface: see monitoring/agent/native.py, which is its only user
+// ---- the interface: its users are native.py and regions.py in monitoring/agent
 
 extern "C" {
 
@@ -747,9 +747,6 @@ int64_t aimatrix_seen() {
   for (const auto& thread : all.threads) sum += thread->counted;
   return static_cast<int64_t>(sum);
 }
-
-// Whether calls are sampled at the moment.
-int aimatrix_sampling() { return aimatrix::process().is_sampling; }
 
 // From here to the end, this thread's operators are listed instead of counted, fake ones too.
 void aimatrix_record_begin() {

@@ -57,7 +57,7 @@ TINY = 600
 CELLS = 60
 
 
-def known_program(library: Any) -> None:
+def known_program(regions: Any) -> None:
     """Make the calls of `EXPECTED`."""
     import torch
 
@@ -66,7 +66,7 @@ def known_program(library: Any) -> None:
     _training(torch)
     with torch.no_grad():
         torch.nn.LSTM(3, 2)(torch.ones(4, 1, 3))
-        _region(torch, library)
+        _region(torch, regions)
         with torch.autograd.profiler.record_function("aten::tanh"):
             torch.nn.functional.linear(torch.ones(1, 2), torch.ones(3, 2))
         _without_data(torch)
@@ -155,16 +155,16 @@ def _training(torch: Any) -> None:
         optimizer.zero_grad()
 
 
-def _region(torch: Any, library: Any) -> None:
+def _region(torch: Any, regions: Any) -> None:
     x = torch.ones(5)
-    library.aimatrix_record_begin()
+    regions.begin()
     torch.sigmoid(x)
-    region = library.aimatrix_record_end()
+    region = regions.end()
     for _ in range(3):
-        library.aimatrix_region_run(region)
-    library.aimatrix_region_enter(region)
+        regions.run(region)
+    regions.enter(region)
     torch.sigmoid(x)  # the region stands for it
-    library.aimatrix_region_leave()
+    regions.leave()
 
 
 def _without_data(torch: Any) -> None:
@@ -175,13 +175,14 @@ def _without_data(torch: Any) -> None:
     torch.erf(torch.ones(2, device="meta"))
 
 
-def _agent() -> Any:
-    """The agent's side of the library; this Python may have no aimatrix to import it from."""
+def _agent() -> tuple[Any, Any]:
+    """The agent's sides of the library; this Python may have no aimatrix to import them from."""
     package = types.ModuleType("_aimatrix_agent")
     here = os.path.dirname(os.path.abspath(__file__))
     package.__path__ = [os.path.join(os.path.dirname(here), "agent")]
     sys.modules[package.__name__] = package
-    return importlib.import_module("_aimatrix_agent.native")
+    native, regions = (f"{package.__name__}.{name}" for name in ("native", "regions"))
+    return importlib.import_module(native), importlib.import_module(regions)
 
 
 def main(path: str, spool: str) -> None:
@@ -191,11 +192,10 @@ def main(path: str, spool: str) -> None:
 
     torch.set_num_threads(1)
     loops = measured_loops(torch)
-    native = _agent()
-    library = native.load(path)
-    capture = native.NativeCapture(library, CONFIGURATION, spool, 0.0)
+    native, regions = _agent()
+    capture = native.NativeCapture(native.load(path), CONFIGURATION, spool, 0.0)
     capture.start()
-    known_program(library)
+    known_program(regions.Regions(path))
     cost = event_cost(torch, loops)
     capture.stop()
     print(json.dumps({"event_ns": cost}))
