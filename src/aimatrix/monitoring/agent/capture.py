@@ -32,6 +32,14 @@ class Tally(Protocol):
         ...
 
 
+class EstimatingTally(Tally, Protocol):
+    """A tally that tells estimates from calls that were seen."""
+
+    def add_estimate(self, slot: int, calls: float) -> None:
+        """Count ``calls`` that sampling stands for."""
+        ...
+
+
 class Capture(Protocol):
     """Sees operator calls in this process from `start` to `stop`, and counts them in the spool.
 

@@ -22,10 +22,9 @@ from torch.optim.optimizer import (
 )
 from torch.utils import _python_dispatch as modes
 
-from . import mode_stack
-from .capture import NO_WORK, Description, Tally
-from .dispatch_cost import besides_slot_ns, kind_of
-from .dispatch_sampling import Budget, EstimatingTally, Meter, Sampler
+from . import dispatch_sampling, mode_stack, own_time, pending_call, windows
+from .capture import NO_WORK, Description, EstimatingTally, Tally
+from .dispatch_sampling import Budget, Sampler
 from .failures import is_ours
 from .notice import notice
 from .signature import Plan, describe, describe_by_name, key, numbers_as_tensors
@@ -37,9 +36,6 @@ _is_grad_enabled = torch.is_grad_enabled
 _plain = torch._C._disabled_torch_dispatch_impl
 # how many modes wait below ours, which torch takes off the stack while it runs
 _other_modes = torch._C._len_torch_dispatch_stack
-
-#: of so many calls one is timed while our own are measured
-MEASURING = 31
 
 #: from torch's error for an argument of the wrong type: the operator has not run
 _WANTS_TENSOR = "Expected a value of type 'Tensor'"
@@ -66,9 +62,7 @@ class DispatchCapture:
         self._mode = CountingMode(attributes, tally, self._phases)
         self._sampler: Sampler | None = None
         if budgeted is not None:
-            self._sampler = Sampler(
-                *budgeted, lambda kind: _besides_slot_ns(kind, attributes, self._phases)
-            )
+            self._sampler = Sampler(*budgeted)
             self._sampled_mode = SampledMode(attributes, self._sampler, self._phases)
         self._follower = ThreadFollower(self._enter, self._leave)
         self._guard = TracingGuard(self._enter, self._leave)
@@ -224,7 +218,7 @@ class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class SampledMode(CountingMode):  # type: ignore[no-untyped-call]
-    """Counts for a sampler, and tells it how many calls there are and how long their slots take."""
+    """Counts for a sampler, and has its meter know of calls in the watched thread."""
 
     def __init__(
         self, attributes: Mapping[str, Sequence[str]], sampler: Sampler, phases: _Phases
@@ -237,41 +231,13 @@ class SampledMode(CountingMode):  # type: ignore[no-untyped-call]
     def _slot(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
         meter = self._meter
         if get_ident() == self._sampler.thread:
-            meter.events += 1
-            if meter.events % meter.one_of == 0:
+            meter.calls += 1
+            if meter.calls >= meter.next_timed:
                 begin = time.perf_counter_ns()
                 slot = CountingMode._slot(self, func, args, kwargs)
-                taken = time.perf_counter_ns() - begin
-                meter.note(taken, kind_of(self._phases.current(), args))
+                meter.note(time.perf_counter_ns() - begin)
                 return slot
         return CountingMode._slot(self, func, args, kwargs)
-
-
-class _Nowhere:
-    """A tally of one slot that keeps nothing."""
-
-    def __init__(self) -> None:
-        self._known: dict[Hashable, int] = {}
-
-    def slots(self) -> dict[Hashable, int]:
-        return self._known
-
-    def open(self, describe: Callable[[], Description | None]) -> int:
-        return 1
-
-    def add(self, slot: int) -> None:
-        pass
-
-    def add_estimate(self, slot: int, calls: float) -> None:
-        pass
-
-
-def _besides_slot_ns(kind: str, attributes: Mapping[str, Sequence[str]], phases: _Phases) -> float:
-    """What a call of a kind costs in this thread, one of ours, but for finding its slot."""
-    sampler = Sampler(Budget(1.0, 1.0), _Nowhere(), lambda _: 0.0)
-    sampler.count_as_in_a_window()
-    sampler.meter.one_of = MEASURING
-    return besides_slot_ns(kind, SampledMode(attributes, sampler, phases), sampler.meter)
 
 
 def _is_traced() -> bool:
@@ -342,19 +308,20 @@ def _keep_dynamo_out() -> None:
 
 
 def _codes() -> list[CodeType]:
-    methods: list[Any] = [
+    functions: list[Any] = [
         CountingMode.__torch_dispatch__,
         CountingMode._slot,
         CountingMode._open,
         SampledMode._slot,
-        kind_of,
         _Phases.current,
         _any_subclass,
         _is_traced,
         _is_fake,
         key,
     ]
-    # the sampler's may be called at any step of the application's code
-    for part in (vars(Sampler), vars(Meter), vars(mode_stack)):
-        methods += [each for each in part.values() if isinstance(each, FunctionType)]
-    return [method.__code__ for method in methods]
+    # those that sample may be called at any step of the application's code
+    for module in (dispatch_sampling, mode_stack, own_time, pending_call, windows):
+        own = [p for p in vars(module).values() if getattr(p, "__module__", "") == module.__name__]
+        for part in (module, *own):
+            functions += [each for each in vars(part).values() if isinstance(each, FunctionType)]
+    return [function.__code__ for function in functions]
