@@ -15,6 +15,7 @@ own time goes with one of them, and so what is to go with those in windows.
 from __future__ import annotations
 
 import random
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -69,30 +70,36 @@ class Stretch(NamedTuple):
     finding: float
     tracked: int
 
-    def since(self, begin: Stretch) -> Stretch:
-        """What has passed of it since an earlier time."""
-        return Stretch(
-            self.taken - begin.taken, self.finding - begin.finding, self.tracked - begin.tracked
-        )
-
-
-def until_now(taken: int, meter: Meter) -> Stretch:
-    """Since the begin of the calling thread, which has taken ``taken`` ns."""
-    return Stretch(taken, meter.finding, _tracked())
-
 
 class OwnTime:
-    """Estimates the application's own time in what a thread took, in ns."""
+    """Estimates how much of the time that the watched thread took is the application's, in ns."""
 
-    def __init__(self) -> None:
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
         self._more = 0.0  # than the guess, in times of finding slots
         self._counted: deque[Stretch] = deque(maxlen=_REMEMBERED)
         self._free: deque[Stretch] = deque(maxlen=_REMEMBERED)
+        self.restart()
 
-    def of(self, taken: float, finding: float) -> float:
+    def restart(self) -> None:
+        """Begin a stretch, in the watched thread."""
+        self._begin = Stretch(time.thread_time_ns(), self._meter.finding, _tracked())
+
+    def passed(self) -> Stretch:
+        """What has passed of it, in the watched thread."""
+        begin, finding = self._begin, self._meter.finding
+        taken = time.thread_time_ns() - begin.taken
+        return Stretch(taken, finding - begin.finding, _tracked() - begin.tracked)
+
+    def until(self, now: float) -> float:
+        """Own time of it until the watched thread's clock shows ``now``, in any thread."""
+        begin = self._begin
+        return self.of(Stretch(now - begin.taken, self._meter.finding - begin.finding, 0))
+
+    def of(self, stretch: Stretch) -> float:
         """The application's part of the time taken; the rest is what counting cost."""
-        own = _guess(taken, finding) + self._more * finding
-        return max(min(own, taken), _OWN_LEAST * finding, 1.0)
+        own = _guess(stretch) + self._more * stretch.finding
+        return max(min(own, stretch.taken), _OWN_LEAST * stretch.finding, 1.0)
 
     def learn_free(self, stretch: Stretch) -> None:
         """From a stretch of time in which no calls were counted."""
@@ -100,8 +107,7 @@ class OwnTime:
 
     def learn_counted(self, stretch: Stretch) -> None:
         """From a stretch of time in which all calls were."""
-        guess = _guess(stretch.taken, stretch.finding)
-        self._counted.append(stretch._replace(taken=guess))
+        self._counted.append(stretch._replace(taken=_guess(stretch)))
         learned = self._learned()
         if learned is not None:
             more, variance = learned
@@ -121,9 +127,9 @@ class OwnTime:
         return more, off / counted.finding**2 + _MISSED**2 / len(self._counted)
 
 
-def _guess(taken: float, finding: float) -> float:
-    own = (taken - _BARE * finding) / (1 + _GROWTH)
-    return max(own, taken - _COLD * finding)
+def _guess(stretch: Stretch) -> float:
+    own = (stretch.taken - _BARE * stretch.finding) / (1 + _GROWTH)
+    return max(own, stretch.taken - _COLD * stretch.finding)
 
 
 def _sum(stretches: deque[Stretch]) -> Stretch:
