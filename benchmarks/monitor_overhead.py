@@ -33,6 +33,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -256,11 +257,11 @@ def long_samples(
     pairs: list[tuple[float, float]] = []
     passes = passes_in(effort.block, work)
     fewer = max(1, passes // 8)
-    before = timed(nullcontext, work, fewer)
+    before = timed_in_a_thread(work, fewer)
     end = perf_counter() + 2 * effort.seconds
     while perf_counter() < end or len(pairs) < effort.pairs:
         seconds = timed(technique.watching, work, passes)
-        after = timed(nullcontext, work, fewer)
+        after = timed_in_a_thread(work, fewer)
         pairs.append(((before + after) / 2, seconds))
         before = after
     return pairs, passes * len(pairs)
@@ -278,6 +279,21 @@ def timed(watching: Callable[[], AbstractContextManager[object]], work: Work, pa
         for _ in range(passes):
             work()
     return (process_time() - begin) / passes
+
+
+def timed_in_a_thread(work: Work, passes: int) -> float:
+    """Seconds of one of ``passes`` that are not watched: those of a watched thread are a gap."""
+    seconds: list[float] = []
+
+    def run() -> None:
+        torch.set_num_threads(1)
+        torch.autograd._enable_record_function(False)
+        seconds.append(timed(nullcontext, work, passes))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return seconds[0]
 
 
 def summary(pairs: list[tuple[float, float]]) -> Row:

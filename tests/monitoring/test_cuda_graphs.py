@@ -106,6 +106,38 @@ def test_backward_passes_and_optimizers_keep_their_phases(watch: Watch) -> None:
     assert outcome.calls("aten::add_", phase="optimizer") == 5
 
 
+def test_work_that_torch_hands_to_other_threads_belongs_to_the_capture(watch: Watch) -> None:
+    # as a backward pass on a GPU, which autograd runs in a thread of its own
+    outcome = watch(
+        program("""
+            def waves(x):
+                # type: (Tensor) -> Tensor
+                return torch.sin(x)
+            @torch.jit.script
+            def both(x):
+                # type: (Tensor) -> Tensor
+                other = torch.jit._fork(waves, x)
+                return torch.cos(x) + torch.jit._wait(other)
+            graph = torch.cuda.CUDAGraph()
+            busy = threading.Event()
+            thread = threading.Thread(target=lambda: (busy.wait(), a.tan()))
+            thread.start()
+            graph.capture_begin()
+            both(a)
+            busy.set()
+            thread.join()  # work of its own
+            graph.capture_end()
+            both(a)
+            for _ in range(6):
+                graph.replay()
+        """)
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.calls("aten::cos") == 1 + 6
+    assert outcome.calls("aten::sin") == 1 + 6
+    assert outcome.calls("aten::tan") == 1
+
+
 def test_a_compiled_model_in_a_graph_counts_at_replays(watch: Watch) -> None:
     outcome = watch(
         program("""

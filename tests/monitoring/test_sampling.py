@@ -49,6 +49,24 @@ def test_beyond_it_counts_are_estimates_and_say_so(watch, monkeypatch) -> None:
     assert inside < 0.02 * sum(count.calls for count in outcome.counts)
 
 
+def test_an_application_that_goes_over_to_other_work_is_followed(watch, monkeypatch) -> None:
+    monkeypatch.setattr(launcher, "ALLOWANCE", 0.0)
+    outcome = watch(
+        TINY
+        + """
+    work(40_000)
+    matrix = torch.randn(128, 128)
+    for _ in range(40_000): torch.mm(matrix, matrix)
+    work(40_000)
+    """
+    )
+    for name, calls in {"aten::mm": 40_000, "aten::relu": 320_000}.items():
+        assert 0.6 < outcome.calls(name) / calls < 1.6
+    # products cost less than the budget: soon all of them count
+    estimated = sum(c.estimated_calls for c in outcome.counts if c.raw.name == "aten::mm")
+    assert estimated < 0.6 * outcome.calls("aten::mm")
+
+
 def test_without_a_budget_every_call_counts_whatever_it_costs(watch, monkeypatch) -> None:
     monkeypatch.setattr(launcher, "ALLOWANCE", 0.0)
     outcome = watch(TINY + "\n    work(20_000)", budget=0.0)

@@ -12,12 +12,17 @@
 #include <ATen/record_function.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/core/impl/TorchDispatchModeTLS.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #include <exception>
 #include <mutex>
 #include <new>
+#include <string_view>
+#include <thread>
+#include <type_traits>
 
 #include "operators.h"
 #include "sampling.h"
@@ -46,9 +51,15 @@ struct Region {
   uint64_t generations[kPhases] = {};  // of the slots
 };
 
-struct Recording {
-  Table index;  // of items
+// Operators are listed in it instead of being counted. It hangs on torch's thread-local state, so
+// that it is also that of the threads in which torch goes on with the work of the one that records:
+// autograd has threads of its own for the backward pass on a GPU.
+struct Recording : c10::DebugInfoBase {
+  std::atomic<bool> is_over{false};
+  std::mutex mutex;  // of the two below
+  Table index;       // of items
   Region region;
+  uint64_t generation;
   int depth_before;
   int regions_before;
 };
@@ -63,10 +74,9 @@ struct Thread {
   Words words;
   OperatorCache operators;
   Windows windows;
-  std::unique_ptr<Recording> recording;
+  Recording* recording = nullptr;  // at the event that is looked at
   uint32_t timed_slot = 0;
   uint64_t timed_from = 0;
-  uint64_t timed_weight = 0;
 
   void begin_anew(uint64_t now) {
     table.clear();
@@ -74,7 +84,7 @@ struct Thread {
     depth = regions = steps = 0;
     counted = 0;
     windows = Windows();
-    recording.reset();
+    recording = nullptr;
     generation = now;
   }
 };
@@ -103,11 +113,15 @@ struct Process {
   std::atomic<Thread*> window_of{nullptr};
   std::atomic<uint64_t> window_beat{0};  // raised by each event of the window
   std::mutex switching;                  // of torch's callbacks; taken before the other mutexes
-  int recorders = 0;
+  bool is_forking = false;
+  std::atomic<uint64_t> free_since{0};   // generation in which torch's lock was seen to be free
+  std::atomic<uint64_t> asked_since{0};  // and in which that was asked
+  std::atomic<int> recorders{0};
   bool is_counting = false;
   at::CallbackHandle counting = 0;
   at::CallbackHandle steps = 0;
   at::CallbackHandle opening = 0;
+  bool has_opening = false;  // in a forked child maybe the parent's
 };
 
 // Never destroyed: threads may outlive the statics.
@@ -141,13 +155,13 @@ struct Returner {
 [[gnu::tls_model("initial-exec")]] thread_local Thread* current = nullptr;
 thread_local Returner returner;
 
-void leave_window(Thread& thread);
+void leave_last_window(Thread& thread);
 
 Returner::~Returner() {
   is_gone = true;
   if (!current) return;
   auto& all = process();
-  if (all.window_of.load() == current) leave_window(*current);
+  if (all.window_of.load() == current) leave_last_window(*current);
   std::lock_guard<std::mutex> lock(all.mutex);
   all.free_threads.push_back(current);
   current = nullptr;
@@ -180,16 +194,58 @@ Thread* this_thread() {
   return thread;
 }
 
+// ---- forks
+
+// Torch has a lock on its list of callbacks, which each thread takes at its first event and after a
+// change. A child that was forked at such a moment would wait for it forever. So it is forked with
+// the callback for counting on, and what it holds of the list up to date; it changes the list only
+// when a thread of ours has shown that the lock is free.
+bool may_switch() {
+  auto& all = process();
+  auto generation = all.generation.load();
+  if (all.free_since == generation) return true;
+  if (all.asked_since.exchange(generation) == generation) return false;
+  sigset_t every, before;
+  sigfillset(&every);
+  pthread_sigmask(SIG_SETMASK, &every, &before);  // the application's signals are for its threads
+  try {
+    std::thread([generation] {
+      auto& all = process();
+      at::reenableCallback(all.counting);  // changes nothing
+      all.free_since = generation;
+    }).detach();
+  } catch (const std::system_error&) {
+    // no thread is to be had: all calls count
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return false;
+}
+
+void settle_counting();
+
 // A fork waits until all is whole: the child has no other thread that could finish it.
 void before_fork() {
-  process().switching.lock();
-  process().mutex.lock();
-  process().operators.mutex().lock();
+  auto& all = process();
+  all.switching.lock();
+  if (all.is_running) {
+    all.is_forking = true;
+    settle_counting();
+    if (all.is_sampling) usleep(100);  // other threads take note of changes: torch's lock gets free
+    (void)at::getStepCallbacksUnlessEmpty(at::RecordScope::FUNCTION);  // brings it up to date
+  }
+  all.mutex.lock();
+  all.operators.mutex().lock();
+}
+
+void unlock_after_fork() {
+  process().operators.mutex().unlock();
+  process().mutex.unlock();
+  process().is_forking = false;
 }
 
 void after_fork() {
-  process().operators.mutex().unlock();
-  process().mutex.unlock();
+  unlock_after_fork();
+  if (process().is_running) settle_counting();
   process().switching.unlock();
 }
 
@@ -198,7 +254,10 @@ void after_fork_in_child() {
   all.generation.fetch_add(1, std::memory_order_relaxed);
   all.window_of = nullptr;  // of a thread that may not be here, as those that recorded
   all.recorders = 0;
-  after_fork();
+  all.is_sampling = false;
+  all.budget.reset();
+  unlock_after_fork();
+  all.switching.unlock();
 }
 
 // ---- slots
@@ -249,9 +308,34 @@ uint32_t slot_of(
   return slot;
 }
 
+// ---- recordings
+
+constexpr std::string_view kRecording = "aimatrix";
+
+// Before torch 2.13, kinds were numbers, and those for tests the only ones to have.
+template <typename Kind>
+Kind kind_of_recordings() {
+  if constexpr (std::is_enum_v<Kind>) {
+    return Kind::TEST_INFO_2;
+  } else {
+    return Kind(&kRecording);
+  }
+}
+
+const auto recordings = kind_of_recordings<c10::DebugInfoKind>();
+
+// That of the calling thread, or of the one for which it works; null in a forked child.
+Recording* recording_here() {
+  auto* found = dynamic_cast<Recording*>(c10::ThreadLocalDebugInfo::get(recordings));
+  if (!found || found->is_over || found->generation != process().generation) return nullptr;
+  return found;
+}
+
 void record(
     Thread& thread, const Operator& called, Phase phase, c10::ArrayRef<const c10::IValue> inputs) {
   auto& recording = *thread.recording;
+  std::lock_guard<std::mutex> lock(recording.mutex);
+  if (recording.is_over) return;
   auto hash = thread.words.hash();
   auto at = recording.index.find(hash, thread.words);
   if (at == Table::kUnknown) {
@@ -268,33 +352,49 @@ uint64_t now_ns() {
   return static_cast<uint64_t>(now.tv_sec) * 1000000000ULL + static_cast<uint64_t>(now.tv_nsec);
 }
 
+// Slot 0 is shared by all threads, the others are of one.
+void add_to(uint32_t slot, std::atomic<uint64_t>& counter, uint64_t value) {
+  if (slot == 0) {
+    counter.fetch_add(value);
+  } else {
+    add_alone(counter, value);
+  }
+}
+
 void raise_slot(Thread& thread, uint32_t slot) {
   auto& all = process();
   auto& counts = all.spool->slots()[slot];
-  bool is_sampling = all.is_sampling.load(std::memory_order_relaxed);
-  auto weight = is_sampling ? thread.windows.weight : kSampledUnit;
   thread.counted++;
-  if (slot == 0) {  // shared by all threads
-    (is_sampling ? counts.sampled : counts.calls).fetch_add(is_sampling ? weight : 1);
-    return;
-  }
-  if (is_sampling) {
-    add_alone(counts.sampled, weight);
+  if (all.is_sampling.load(std::memory_order_relaxed)) {
+    add_to(slot, counts.sampled, kSampledUnit);
+    thread.windows.samples.push_back({slot, 0});
   } else {
-    add_alone(counts.calls, 1);
+    add_to(slot, counts.calls, 1);
+    if (thread.windows.gap_owed > 0) thread.windows.samples.push_back({slot, 0});
   }
-  if (all.with_time) {
+  if (all.with_time && slot) {
     thread.timed_slot = slot;
-    thread.timed_weight = weight;
     thread.timed_from = now_ns();
   }
 }
 
 void add_time(Thread& thread) {
-  auto& all = process();
-  auto taken = (now_ns() - thread.timed_from) * thread.timed_weight / kSampledUnit;
-  add_alone(all.spool->slots()[thread.timed_slot].time_ns, taken);
+  auto taken = now_ns() - thread.timed_from;
+  add_alone(process().spool->slots()[thread.timed_slot].time_ns, taken);
+  auto& samples = thread.windows.samples;
+  if (!samples.empty() && samples.back().slot == thread.timed_slot) samples.back().time_ns = taken;
   thread.timed_from = 0;
+}
+
+// Has each call of the last window stand for `more` calls besides itself.
+void stand_for(const Thread& thread, double more) {
+  auto weight = static_cast<uint64_t>(more * kSampledUnit + 0.5);
+  if (weight == 0) return;
+  for (const auto& sample : thread.windows.samples) {
+    auto* slots = process().spool->slots();
+    add_to(sample.slot, slots[sample.slot].sampled, weight);
+    add_to(sample.slot, slots[sample.slot].time_ns, sample.time_ns * weight / kSampledUnit);
+  }
 }
 
 // ---- windows: how sampling switches torch's callbacks
@@ -302,9 +402,9 @@ void add_time(Thread& thread) {
 // With the lock on switching: has the full callback on while anyone needs it.
 void settle_counting() {
   auto& all = process();
-  bool is_wanted =
-      all.is_running && (!all.is_sampling || all.window_of.load() || all.recorders > 0);
-  if (is_wanted == all.is_counting) return;
+  bool is_wanted = all.is_running && (!all.is_sampling || all.window_of.load() ||
+                                      all.recorders > 0 || all.is_forking);
+  if (is_wanted == all.is_counting || !may_switch()) return;
   all.is_counting = is_wanted;
   if (is_wanted) {
     at::reenableCallback(all.counting);
@@ -331,8 +431,17 @@ std::unique_ptr<at::ObserverContext> on_opening(const at::RecordFunction&) {
   return nullptr;
 }
 
+void remove_opening() {
+  auto& all = process();
+  if (all.has_opening) at::removeCallback(all.opening);
+  all.has_opening = false;
+}
+
+// In place of the one that was there.
 void add_opening() {
   auto& all = process();
+  remove_opening();
+  all.has_opening = true;
   all.opening = at::addGlobalCallback(at::RecordFunctionCallback(&on_opening)
                                           .samplingProb(1 / all.budget.gap())
                                           .scopes({at::RecordScope::FUNCTION}));
@@ -341,7 +450,7 @@ void add_opening() {
 void begin_sampling() {
   auto& all = process();
   std::lock_guard<std::mutex> lock(all.switching);
-  if (all.is_sampling || !all.is_running) return;
+  if (all.is_sampling || !all.is_running || !may_switch()) return;
   all.is_sampling = true;
   settle_counting();
   add_opening();
@@ -349,9 +458,8 @@ void begin_sampling() {
 
 // With the lock on switching.
 void end_sampling() {
-  auto& all = process();
-  at::removeCallback(all.opening);
-  all.is_sampling = false;
+  remove_opening();
+  process().is_sampling = false;
 }
 
 // Takes the window from a thread that is not there any more, or found no boundary.
@@ -362,9 +470,18 @@ void leave_window(Thread& thread) {
   settle_counting();
 }
 
+// Of a thread that ends in it.
+void leave_last_window(Thread& thread) {
+  if (thread.windows.is_counting()) {
+    stand_for(thread, process().budget.end_counting(thread.windows));
+  }
+  leave_window(thread);
+}
+
 void give_up_window(Thread& thread) {
   auto& all = process();
-  if (all.budget.give_up(thread.windows)) {
+  all.budget.give_up(thread.windows);
+  {
     std::lock_guard<std::mutex> lock(all.switching);
     if (all.is_running && all.is_sampling) end_sampling();
   }
@@ -373,14 +490,13 @@ void give_up_window(Thread& thread) {
 
 void close_window(Thread& thread) {
   auto& all = process();
-  auto next = all.budget.end_counting(thread.windows);
+  stand_for(thread, all.budget.end_counting(thread.windows));
+  auto next = all.budget.next(thread.windows);
   std::lock_guard<std::mutex> lock(all.switching);
   if (!all.is_running || !all.is_sampling) return;
   if (next == Budget::Next::change_gap) {
-    at::removeCallback(all.opening);
     add_opening();
   } else if (next == Budget::Next::count_all) {
-    all.budget.count_all_again();
     end_sampling();
   }
   all.window_of = nullptr;
@@ -424,7 +540,7 @@ bool is_in_window(Thread& thread, const at::RecordFunction& call) {
   auto& windows = thread.windows;
   if (windows.is_armed) {
     if (!is_boundary(thread, call)) {
-      if (windows.events - windows.opened_at > kPatience) give_up_window(thread);
+      if (process().budget.has_waited(windows)) give_up_window(thread);
       return false;
     }
     process().budget.begin_counting(windows);
@@ -520,14 +636,21 @@ bool is_passed_over(Thread& thread, const at::RecordFunction& call) {
   return true;
 }
 
+void take_note_of_block(Thread& thread) {
+  auto& budget = process().budget;
+  bool is_spent = budget.is_spent_by(thread.windows);
+  stand_for(thread, budget.owed(thread.windows));
+  if (is_spent) begin_sampling();
+}
+
 void take_note_of_event(Thread& thread) {
   auto& all = process();
+  thread.recording = all.recorders.load(std::memory_order_relaxed) ? recording_here() : nullptr;
   auto events = ++thread.windows.events;
   if (all.is_sampling.load(std::memory_order_relaxed)) {
     if (all.window_of.load(std::memory_order_relaxed) == &thread) add_alone(all.window_beat, 1);
-  } else if ((events & (kBlock - 1)) == 0 && all.budget.is_limited() && !thread.recording &&
-             all.budget.is_spent_by(thread.windows)) {
-    begin_sampling();
+  } else if ((events & (kBlock - 1)) == 0 && all.budget.is_limited() && !thread.recording) {
+    take_note_of_block(thread);
   }
 }
 
@@ -600,6 +723,7 @@ void start(const std::string& folder, const char* attributes, uint64_t capacity,
     all.pid_namespace = pid_namespace;
     all.with_time = with_time;
     all.generation++;  // a folder of its own: no slot of an earlier start is in it
+    all.free_since = all.generation.load();
   }
   all.operators.keep(parse_kept(attributes));
   all.budget.set(limits);
@@ -619,6 +743,7 @@ void stop() {
   if (!all.is_running.exchange(false)) return;
   if (all.is_sampling) end_sampling();
   all.window_of = nullptr;
+  if (!may_switch()) return;  // they see that it runs no more
   at::removeCallback(all.counting);
   at::removeCallback(all.steps);
 }
@@ -627,9 +752,11 @@ void stop() {
 
 void begin_recording(Thread& thread) {
   auto& all = process();
-  thread.recording = std::make_unique<Recording>();
-  thread.recording->depth_before = thread.depth;
-  thread.recording->regions_before = thread.regions;
+  auto recording = std::make_shared<Recording>();
+  recording->generation = all.generation;
+  recording->depth_before = thread.depth;
+  recording->regions_before = thread.regions;
+  c10::ThreadLocalDebugInfo::_push(recordings, recording);
   thread.depth = thread.regions = 0;
   std::lock_guard<std::mutex> lock(all.switching);
   all.recorders++;
@@ -645,16 +772,27 @@ int64_t add_region(Region region) {
 
 int64_t end_recording(Thread& thread) {
   auto& all = process();
-  if (!thread.recording) return -1;
-  auto recording = std::move(thread.recording);
+  auto* recording = recording_here();
+  if (!recording) return -1;
   thread.depth = recording->depth_before;
   thread.regions = recording->regions_before;
+  Region region;
+  {
+    std::lock_guard<std::mutex> lock(recording->mutex);
+    recording->is_over = true;
+    region = std::move(recording->region);
+  }
   {
     std::lock_guard<std::mutex> lock(all.switching);
-    if (all.recorders > 0) all.recorders--;  // none in a child that was forked meanwhile
+    all.recorders--;
     if (all.is_running) settle_counting();
   }
-  return add_region(std::move(recording->region));
+  try {
+    c10::ThreadLocalDebugInfo::_pop(recordings);
+  } catch (const c10::Error&) {
+    // below what the application has put there meanwhile: it stays, and is over
+  }
+  return add_region(std::move(region));
 }
 
 // With the mutex held: slots for a region that runs in `phase`. What was listed as forward is of
@@ -674,15 +812,18 @@ void run_region(Thread& thread, int64_t id) {
   if (!all.is_running || thread.depth > 0 || thread.regions > 0) return;
   auto phase = phase_of(thread);
   auto at = static_cast<int>(phase);
+  auto* recording = recording_here();
   Region* region;
   {
     std::lock_guard<std::mutex> lock(all.mutex);
     region = all.regions.at(static_cast<size_t>(id)).get();
     bool is_open = region->generations[at] == all.generation.load();
-    if (!is_open && !thread.recording) open_slots(*region, phase);
+    if (!is_open && !recording) open_slots(*region, phase);
   }
-  if (thread.recording) {
-    auto& items = thread.recording->region.items;
+  if (recording) {
+    std::lock_guard<std::mutex> lock(recording->mutex);
+    if (recording->is_over) return;
+    auto& items = recording->region.items;
     items.insert(items.end(), region->items.begin(), region->items.end());
     return;
   }

@@ -75,21 +75,22 @@ def known_program(regions: Any) -> None:
 def event_cost(torch: Any, loops: Any) -> float:
     """Nanoseconds that counting adds to each event: the most among the loops.
 
-    loops: (what to time, how many events it makes). Medians, with and without in turn.
+    loops: (what to time, how many events it makes). Medians of what a pass takes longer than the
+    one before it, which is not counted, so that a machine that others load tells it too.
     """
     costs = []
     for loop, events in loops:
-        times: dict[bool, list[int]] = {True: [], False: []}
+        added = []
         for _ in range(ROUNDS):
-            for counted in times:
+            taken = []
+            for counted in (False, True):
                 # for this thread, as if the library were not there
                 torch.autograd._enable_record_function(counted)
-                begin = time.perf_counter_ns()
+                begin = time.thread_time_ns()
                 loop()
-                times[counted].append(time.perf_counter_ns() - begin)
-        torch.autograd._enable_record_function(True)
-        added = statistics.median(times[True]) - statistics.median(times[False])
-        costs.append(added / events)
+                taken.append(time.thread_time_ns() - begin)
+            added.append(taken[1] - taken[0])
+        costs.append(statistics.median(added) / events)
     return float(max(costs))
 
 
