@@ -255,6 +255,19 @@ def test_a_spool_of_another_release_stays(tmp_path: Path) -> None:
     assert "5 calls stay there: its agent.json is damaged, or of another release" in ended.out
 
 
+def test_a_damaged_file_of_one_process_keeps_the_others_from_nothing(tmp_path: Path) -> None:
+    kill_monitor(tmp_path)
+    [spool] = (tmp_path / "store" / ".spool").iterdir()
+    damaged = spool / "1-1.counts"
+    damaged.write_bytes(b"what is this?" * 20)
+    ended = collect(tmp_path)
+    assert ended.code == 1
+    assert "5 calls of 'shop' on" in ended.out
+    assert "1-1.counts: is not a spool of version 2" in ended.out
+    assert damaged.exists()
+    assert calls(tmp_path) == 5
+
+
 def test_remains_of_folders_go_after_a_day(tmp_path: Path) -> None:
     spools = tmp_path / "store" / ".spool"
     for name in ("old", "new"):

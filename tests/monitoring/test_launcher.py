@@ -239,7 +239,7 @@ def test_what_cannot_be_brought_in_stays(killed, tmp_path: Path, capfd) -> None:
     bring_in(spools, fail)
     [line] = capfd.readouterr().err.splitlines()
     assert line.startswith("aimatrix: ")
-    assert "the counts of an earlier run stay there: the disk is full" in line
+    assert "counts of an earlier run stay there: the disk is full" in line
     bring_in(spools, log)
     assert log.calls == 6
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from aimatrix.errors import InputError
 from aimatrix.monitoring.agent.spool import COUNTS, DESCRIPTIONS, SpoolTally
 from aimatrix.monitoring.spool_reader import DELIVERED, SpoolReader, State
 
@@ -110,8 +109,27 @@ def test_a_table_of_another_version_is_named(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[8] = 99
     path.write_bytes(content)
-    with pytest.raises(InputError, match="is not a spool of version 2"):
-        SpoolReader(tmp_path).read()
+    reader = SpoolReader(tmp_path)
+    assert read(reader) == {}
+    assert str(path) in reader.damaged[0]
+    assert "is not a spool of version 2" in reader.damaged[0]
+
+
+def test_what_cannot_be_read_stays_and_keeps_nothing_else_back(tmp_path: Path) -> None:
+    ended_process(tmp_path)
+    path = only(tmp_path, COUNTS)
+    good = path.read_bytes()
+    reader = SpoolReader(tmp_path, State.GONE)
+    damaged = tmp_path / f"1-1{COUNTS}"
+    damaged.write_bytes(good[:8] + b"\x63" + good[9:])
+    assert sum(read(reader).values()) > 0
+    reader.delivered()
+    assert damaged.exists()
+    assert not path.exists()
+    assert not reader.all_ended
+    damaged.write_bytes(good)  # another release has mended it
+    assert sum(read(reader).values()) > 0
+    assert reader.damaged == []
 
 
 def test_a_reset_tally_begins_with_files_of_its_own(tmp_path: Path) -> None:
@@ -252,8 +270,9 @@ def test_a_damaged_note_of_what_was_handed_on_is_named(tmp_path: Path, content: 
     ended_process(tmp_path)
     path = only(tmp_path, COUNTS)
     path.with_name(path.name.replace(COUNTS, DELIVERED)).write_text(content)
-    with pytest.raises(InputError, match=r"\.delivered: is damaged; remove it to have all"):
-        SpoolReader(tmp_path).read()
+    reader = SpoolReader(tmp_path)
+    assert read(reader) == {}
+    assert ".delivered: is damaged; remove it to have all" in reader.damaged[0]
 
 
 def test_counts_that_cannot_be_marked_as_confirmed_are_not_given_again(

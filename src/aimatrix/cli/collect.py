@@ -51,7 +51,12 @@ def _row(left: Leftover) -> dict[str, object]:
 
 
 def _line(left: Leftover) -> str:
-    if left.run is not None and not left.reason:
-        return f"{left.calls:,} calls of {left.run.app!r} on {left.run.host} are in the log"
+    if left.run is not None and left.calls:
+        came = f"{left.calls:,} calls of {left.run.app!r} on {left.run.host} are in the log"
+        return f"{came}; {_stays(left)}" if left.reason else came
+    return _stays(left)
+
+
+def _stays(left: Leftover) -> str:
     calls = "calls that cannot be read" if left.stays is None else f"{left.stays:,} calls"
     return f"{left.spool}: {calls} stay there: {left.reason}"

@@ -80,7 +80,7 @@ class Delivery:
         except Exception as error:
             self.failure = str(error) or repr(error)
         else:
-            self.failure = ""
+            self.failure = self.damage
 
     def deliver_late(self, written: float) -> int:
         """Hand on all that is left, in the window of the time ``written``; how many calls.
@@ -94,6 +94,11 @@ class Delivery:
     def all_ended(self) -> bool:
         """Whether no process is left that may count on."""
         return self._reader.all_ended
+
+    @property
+    def damage(self) -> str:
+        """Why some of the counts could not be read, and stay; empty when all could."""
+        return "; ".join(self._reader.damaged)
 
     def _begin_window(self) -> None:
         now = time.time()

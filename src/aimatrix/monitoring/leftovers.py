@@ -48,8 +48,8 @@ def bring_in(spools: Path, on_counts: OnLeftover) -> None:
     """
     for left in collect(spools, on_counts):
         if left.run is not None and left.reason:
-            notice(f"{left.spool}: the counts of an earlier run stay there: {left.reason}")
-        elif left.run is not None:
+            notice(f"{left.spool}: counts of an earlier run stay there: {left.reason}")
+        if left.run is not None and left.calls:
             notice(
                 f"{left.calls} calls that an earlier run of {left.run.app!r} had left behind are"
                 " in the log"
@@ -85,27 +85,30 @@ def _collect(spool: Path, on_counts: OnLeftover, any_host: bool) -> Leftover | N
     run = None
     try:
         with run_folder.claimed(spool, any_host=any_host) as run:
-            calls = 0 if run is None else _bring_in(spool, run, on_counts)
+            return None if run is None else _bring_in(spool, run, on_counts)
     except Exception as error:
         stays = _calls_in(spool)
         reason = getattr(error, "strerror", None) or str(error)
         return Leftover(spool, run, 0, stays, reason) if stays != 0 else None
-    return Leftover(spool, run, calls, 0, "") if calls else None
 
 
 def _calls_in(spool: Path) -> int | None:
     """How many calls of a spool have not been handed on; None where it cannot be read."""
+    reader = SpoolReader(spool)
     try:
-        return sum(delta.calls for delta in SpoolReader(spool).read())
-    except (InputError, OSError):
+        calls = sum(delta.calls for delta in reader.read())
+    except OSError:
         return None
+    return None if reader.damaged else calls
 
 
-def _bring_in(spool: Path, run: Run, on_counts: OnLeftover) -> int:
+def _bring_in(spool: Path, run: Run, on_counts: OnLeftover) -> Leftover | None:
     state = State.LEFT if run.host == run_folder.this_host() else State.GONE
     delivery = Delivery(spool, run.window_seconds, partial(on_counts, run), state)
     written = max((path.stat().st_mtime for path in spool.glob(f"*{COUNTS}")), default=0.0)
     calls = delivery.deliver_late(written)
     if delivery.all_ended:
         run_folder.remove(spool)
-    return calls
+    if not calls and not delivery.damage:
+        return None
+    return Leftover(spool, run, calls, None if delivery.damage else 0, delivery.damage)

@@ -84,27 +84,35 @@ class SpoolReader:
     `read` gives it, and gives it again, grown, until `delivered` confirms it. What is confirmed
     is kept beside the counts, so that another reader goes on where this one ended; the files of
     processes that have ended are removed then.
+
+    damaged: why the files of some processes could not be read at the last `read`; they stay.
     """
 
     def __init__(self, folder: Path, state: State = State.RUNS) -> None:
         self._folder = folder
         self._state = state
         self._processes: dict[str, _Process] = {}
+        self.damaged: list[str] = []
 
     def read(self) -> list[Delta]:
-        """What has been counted since the last confirmation.
-
-        Raises InputError on a table of counts that this release does not read.
-        """
-        deltas = []
+        """What has been counted since the last confirmation, as far as it can be read."""
+        deltas: list[Delta] = []
+        self.damaged = []
         for path in sorted(self._folder.glob(f"*{COUNTS}")):
-            name = path.name.removesuffix(COUNTS)
-            process = self._processes.get(name)
-            if process is None:
-                stem = path.with_name(name)
-                process = self._processes[name] = _Process(stem, _load_delivered(stem))
-            deltas += _read_process(process, self._state)
+            try:
+                deltas += _read_process(self._process(path), self._state)
+            except InputError as error:
+                self.damaged.append(str(error))
         return deltas
+
+    def _process(self, path: Path) -> _Process:
+        name = path.name.removesuffix(COUNTS)
+        if name not in self._processes:
+            stem = path.with_name(name)
+            self._processes[name] = _Process(stem, _load_delivered(stem))
+        process = self._processes[name]
+        process.pending, process.ended = process.delivered, False
+        return process
 
     def delivered(self) -> None:
         """Confirm that all of the last `read` is in safe hands."""
@@ -122,14 +130,13 @@ class SpoolReader:
     @property
     def all_ended(self) -> bool:
         """Whether all processes of the last `read` have ended and been confirmed."""
-        return not self._processes
+        return not self._processes and not self.damaged
 
 
 def _read_process(process: _Process, state: State) -> list[Delta]:
     content = process.path(COUNTS).read_bytes()
     header = _header(process, content)
     if header is None:
-        process.pending = process.delivered
         process.ended = _never_began(process, state)
         return []
     # before the counts are looked at: what has ended counts no more
