@@ -40,10 +40,6 @@ constexpr double kStatedWithin = 0.5;
 // ... and it is what an event takes longer in windows than in gaps, as good as these are alike,
 // within these times what is stated.
 constexpr double kCheapest = 0.1, kDearest = 8;
-
-// It is stated for loops of nothing else. An application's own work leaves less of it in the caches:
-// so much dearer it is where it matters (a small mixture of experts, ResNet-50).
-constexpr double kColder = 1.3;
 constexpr int kEnough = 8;  // windows and gaps, to tell how much alike they are
 
 // The application's own time in a window is at least this part of it.
@@ -110,6 +106,7 @@ struct Windows {
   double gap_owed = 0;     // of one that did not begin
   double own_ns = 1;      // of the last window
   int cheap = 0;          // windows in a row within the budget
+  double learned_ns = 0;  // what an event costs, from past sampling
   std::vector<Sample> samples;  // of the window, and of the last one until the next begins
   double missed = 0;   // openings that came while another thread had a window
   double passed = 0;   // events in windows of other threads
@@ -158,13 +155,13 @@ class Budget {
       return false;
     }
     thread.in_gaps = thread.in_windows = Rate();
-    double cost = kBlock * kColder * limits_.event_ns;
+    double cost = kBlock * (thread.learned_ns > 0 ? thread.learned_ns : limits_.event_ns);
     double own = std::max(taken - cost, kLeastOwn * taken);
     thread.own_ns = own;
     double debt = debt_ns_.load(std::memory_order_relaxed) + cost - limits_.share * own;
     debt_ns_.store(std::max(debt, 0.0), std::memory_order_relaxed);
     if (debt <= limits_.allowance_ns) return false;
-    gap_ = gap_for(own);
+    gap_ = gap_for(own, cost);
     return true;
   }
 
@@ -253,17 +250,22 @@ class Budget {
   // They fit, or have to be learned; they may cost a part of the allowance before sampling begins
   // anew.
   void count_all_again(Windows& thread) {
+    if (is_learned(thread)) thread.learned_ns = event_ns(thread);
     thread.since = 0;  // the block that is under way is none of a whole length
     gap_ = 0;
     debt_ns_ = (1 - kToLearn) * limits_.allowance_ns;
     begin_adjustment();
   }
 
+  bool is_learned(const Windows& thread) const {
+    return std::isfinite(thread.in_gaps.variance() + thread.in_windows.variance());
+  }
+
   // What an event costs in this application.
   double event_ns(const Windows& thread) const {
     double stated = limits_.event_ns;
+    if (!is_learned(thread)) return stated;
     double variance = thread.in_gaps.variance() + thread.in_windows.variance();
-    if (!std::isfinite(variance)) return stated;
     double longer = thread.in_windows.mean() - thread.in_gaps.mean();
     double stated_variance = kStatedWithin * kStatedWithin * stated * stated;
     double trust = stated_variance / (stated_variance + variance);
@@ -271,8 +273,8 @@ class Budget {
            (1 - trust) * stated;
   }
 
-  double gap_for(double own_ns) const {
-    double duty = kForWindows * limits_.share * own_ns / (kBlock * kColder * limits_.event_ns);
+  double gap_for(double own_ns, double cost_ns) const {
+    double duty = kForWindows * limits_.share * own_ns / cost_ns;
     return std::max(1.0, kWindow * (1 / duty - 1));
   }
 
