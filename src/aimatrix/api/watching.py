@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from aimatrix.dialects import aten
+from aimatrix.dialects import aten, translate
 from aimatrix.errors import InputError
 from aimatrix.importers import kineto
 from aimatrix.monitoring import (
@@ -68,7 +68,7 @@ def monitor(
     for spools in spool_folders(store):
         bring_in(spools, _into(WorkloadStore(store)))
     spool = new_spool(store)
-    measured = MeasuredWarps(spool, _traced, aten.translate) if warps else None
+    measured = MeasuredWarps(spool, _traced, translate) if warps else None
     return run_monitored(
         command,
         run,
@@ -106,10 +106,10 @@ def _into(
 
     def append(run: Run, counts: list[WindowCount]) -> None:
         if measured is None:
-            log.append(to_records(counts, aten.translate, run))
+            log.append(to_records(counts, translate, run))
         else:
             measured.collect()
-            log.append(to_records(counts, aten.translate, run, measured.of))
+            log.append(to_records(counts, translate, run, measured.of))
 
     return append
 

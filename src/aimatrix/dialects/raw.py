@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
 
 from aimatrix.errors import InputError
+
+#: calls that no part makes; sums of fewer are whole numbers in every reader of a log
+_MOST = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +32,36 @@ class RawCall:
     """An operator's name (``aten::convolution``), overload, arguments by schema name, and phase.
 
     Arguments are TensorArg, int, float, bool, str, None, or tuples of these; others are left out.
+    dialect: whose spelling it is, a key of `aimatrix.dialects.DIALECTS`. parts: the calls that it
+    stands for, with how often it makes each; they count in its place.
     """
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     overload: str = ""
     phase: str = "forward"
+    dialect: str = "aten"
+    parts: tuple[tuple[RawCall, int], ...] = ()
 
 
 def from_json(text: str) -> RawCall:
     """Read one call. Raises InputError unless it is a well-formed one."""
     try:
         document = json.loads(text)
-        return RawCall(
-            name=_text(document["name"]),
-            overload=_text(document.get("overload", "")),
-            phase=_text(document.get("phase", "forward")),
-            arguments={_text(key): _value(item) for key, item in document["arguments"].items()},
-        )
+        parts = [(_call(part), _times(part["times"])) for part in document.get("parts", [])]
+        return replace(_call(document), parts=tuple(parts))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"not an operator call: {text[:80]!r}") from error
+
+
+def _call(document: dict[str, Any]) -> RawCall:
+    return RawCall(
+        name=_text(document["name"]),
+        overload=_text(document.get("overload", "")),
+        phase=_text(document.get("phase", "forward")),
+        dialect=_text(document.get("dialect", "aten")),
+        arguments={_text(key): _value(item) for key, item in document["arguments"].items()},
+    )
 
 
 def _value(item: Any) -> Any:
@@ -70,6 +83,12 @@ def _value(item: Any) -> Any:
 def _size(value: Any) -> int:
     if not isinstance(value, int) or value < 0:
         raise ValueError(f"a shape holds {value!r}")
+    return value
+
+
+def _times(value: Any) -> int:
+    if not isinstance(value, int) or not 0 < value < _MOST:
+        raise ValueError(f"a part is called {value!r} times")
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from aimatrix.dialects.raw import RawCall
@@ -11,8 +12,11 @@ from aimatrix.model.workload import WorkloadRecord
 from aimatrix.monitoring.delivery import WindowCount
 from aimatrix.monitoring.run_folder import Run
 
-#: call, name, start and length of the window, whether it was timed
-_Key = tuple[OpCall, str, datetime, float, bool]
+#: whose spelling a call has -> the framework that the log names for it
+SOURCES = {"aten": "torch", "onnx": "onnxruntime", "jax": "jax"}
+
+#: call, name, dialect, start and length of the window, whether it was timed
+_Key = tuple[OpCall, str, str, datetime, float, bool]
 
 
 def to_records(
@@ -23,14 +27,17 @@ def to_records(
 ) -> list[WorkloadRecord]:
     """One record per signature, name and window; equal ones of several processes are added up.
 
+    What a call stands for counts in its place.
+
     warps: the measured warps of one such call, None where they were not measured.
     Calls that were timed and calls that were not stay apart, so that a time is that of all calls.
     """
     equal: dict[_Key, list[WindowCount]] = {}
-    for count in counts:
+    for count in (each for whole in counts for each in _parts(whole)):
         timed = count.time_ns is not None
         name, start, seconds = count.raw.name, count.window_start, count.window_seconds
-        equal.setdefault((translate(count.raw), name, start, seconds, timed), []).append(count)
+        key = (translate(count.raw), name, count.raw.dialect, start, seconds, timed)
+        equal.setdefault(key, []).append(count)
     return [
         WorkloadRecord(
             call=call,
@@ -41,8 +48,25 @@ def to_records(
             window_seconds=seconds,
             calls=sum(count.calls for count in same),
             estimated_calls=sum(count.estimated_calls for count in same),
+            source=SOURCES.get(dialect, dialect),
             time_ns=sum(count.time_ns or 0 for count in same) if timed else None,
             warps=warps(call),
         )
-        for (call, name, start, seconds, timed), same in equal.items()
+        for (call, name, dialect, start, seconds, timed), same in equal.items()
+    ]
+
+
+def _parts(count: WindowCount) -> list[WindowCount]:
+    """The counts of what a call stands for, whose times are not known; else the count itself."""
+    if not count.raw.parts:
+        return [count]
+    return [
+        replace(
+            count,
+            raw=raw,
+            calls=count.calls * times,
+            estimated_calls=count.estimated_calls * times,
+            time_ns=None,
+        )
+        for raw, times in count.raw.parts
     ]

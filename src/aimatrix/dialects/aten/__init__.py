@@ -7,7 +7,6 @@ spellings (``aten::conv2d``) are here, of forward, backward and optimizers.
 
 from __future__ import annotations
 
-from aimatrix import ops
 from aimatrix.dialects.aten import (
     attention,
     collective,
@@ -26,9 +25,8 @@ from aimatrix.dialects.aten import (
     resampling,
     transformer_layer,
 )
-from aimatrix.dialects.aten.rule import Rule, tensors
-from aimatrix.dialects.raw import RawCall, TensorArg
-from aimatrix.errors import InputError
+from aimatrix.dialects.raw import RawCall
+from aimatrix.dialects.rule import Rule, canonical
 from aimatrix.model.calls import OpCall
 
 #: operator -> rule. Operators of torch's own namespace are without it, in-place spellings without
@@ -56,52 +54,7 @@ RULES: dict[str, Rule] = {
 def translate(raw: RawCall) -> OpCall:
     """The canonical call of an operator as PyTorch spells it."""
     base = _base_name(raw)
-    rule = RULES.get(f"{base}.{raw.overload}") or RULES.get(base)
-    signature = _signature(raw, rule)
-    if rule is not None:
-        try:
-            kind, attributes = rule.translate(base, raw.arguments)
-            call = OpCall.create(rule.family, kind, attributes, **signature)
-            ops.cost(call)  # a call that has no cost is no call that we understand
-            return call
-        except _NO_SENSE:
-            pass  # an odd spelling of a known operator: counted, under its own name
-    return _unknown(raw, signature)
-
-
-#: what a rule raises over arguments that it cannot make sense of
-_NO_SENSE = (
-    InputError,
-    KeyError,
-    TypeError,
-    ValueError,
-    IndexError,
-    AttributeError,
-    ArithmeticError,
-    StopIteration,
-)
-
-
-def _signature(raw: RawCall, rule: Rule | None) -> dict[str, str]:
-    first = next(tensors(raw.arguments), None)
-    if rule is not None and rule.dtype_of is not None:
-        named = raw.arguments.get(rule.dtype_of)
-        first = named if isinstance(named, TensorArg) else first
-    return {
-        "dtype": first.dtype if first else "float32",
-        "phase": raw.phase,
-        "device": first.device if first else "cpu",
-    }
-
-
-def _unknown(raw: RawCall, signature: dict[str, str]) -> OpCall:
-    inputs = [tensor.shape for tensor in tensors(raw.arguments)]
-    call = OpCall.create("unknown", raw.name, {"inputs": inputs}, **signature)
-    try:
-        ops.cost(call)
-    except InputError:  # a dtype that we do not know: its bytes cannot be told
-        call = OpCall.create("unknown", raw.name, {"inputs": []}, **{**signature, "dtype": "none"})
-    return call
+    return canonical(raw, base, RULES.get(f"{base}.{raw.overload}") or RULES.get(base))
 
 
 def _base_name(raw: RawCall) -> str:

@@ -1,47 +1,26 @@
-"""What a rule is, and what the rules of all families read from an operator's arguments."""
+"""What the rules of all families read from the arguments of one of PyTorch's operators."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from aimatrix.dialects.raw import TensorArg
+from aimatrix.dialects.rule import Arguments, Rule, Shape, Translation, same, tensors
 
-Arguments = Mapping[str, Any]
-Shape = tuple[int, ...]
-#: what a translation gives: the kind inside the family, and the family's attributes
-Translation = tuple[str, dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How one operator is translated.
-
-    reads: the arguments besides tensors that a capture has to keep for it. dtype_of: the tensor
-    whose dtype is the call's; the first one unless given.
-    """
-
-    family: str
-    translate: Callable[[str, Arguments], Translation]
-    reads: tuple[str, ...] = ()
-    dtype_of: str | None = None
-
-
-def same(rule: Rule, names: str) -> dict[str, Rule]:
-    """One rule under each of ``names``, which are separated by spaces."""
-    return dict.fromkeys(names.split(), rule)
-
-
-def tensors(arguments: Arguments) -> Iterator[TensorArg]:
-    """All tensors that an operator took, those of lists too, in the order of its schema."""
-    for name, value in arguments.items():
-        if name == "out":
-            continue
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, TensorArg):
-                yield item
+__all__ = [
+    "Arguments",
+    "Rule",
+    "Shape",
+    "Translation",
+    "axes",
+    "batched",
+    "broadcast",
+    "elements",
+    "per_side",
+    "same",
+    "shapes",
+    "tensors",
+]
 
 
 def shapes(arguments: Arguments, *names: str) -> list[Shape]:

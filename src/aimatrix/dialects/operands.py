@@ -1,0 +1,42 @@
+"""Arguments of dialects whose calls tell their outputs too, ONNX and JAX: what their rules read.
+
+A call of theirs has, besides its attributes, ``inputs`` (a tuple with None for an input that is
+left out) and ``outputs`` (a tuple), of TensorArg.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from aimatrix.dialects.raw import TensorArg
+from aimatrix.dialects.rule import Arguments, Shape, Translation
+
+
+def inputs(arguments: Arguments) -> list[Shape]:
+    """The shapes of all inputs that are there."""
+    return _shapes(arguments["inputs"])
+
+
+def outputs(arguments: Arguments) -> list[Shape]:
+    """The shapes of all outputs that are there."""
+    return _shapes(arguments["outputs"])
+
+
+def operand(arguments: Arguments, index: int) -> TensorArg | None:
+    """The input of that place; None where it is left out."""
+    given = arguments["inputs"]
+    return given[index] if index < len(given) else None
+
+
+def _shapes(tensors: tuple[Any, ...]) -> list[Shape]:
+    return [tensor.shape for tensor in tensors if isinstance(tensor, TensorArg)]
+
+
+def elementwise(kind: str) -> Callable[[str, Arguments], Translation]:
+    """The translation of an operator that makes each element of its output of one of each input."""
+
+    def translation(_: str, arguments: Arguments) -> Translation:
+        return kind, {"inputs": inputs(arguments), "outputs": outputs(arguments)}
+
+    return translation

@@ -1,0 +1,102 @@
+"""What a rule is, in every dialect, and how a call becomes canonical by one: it never fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aimatrix import ops
+from aimatrix.dialects.raw import RawCall, TensorArg
+from aimatrix.errors import InputError
+from aimatrix.model.calls import OpCall
+
+Arguments = Mapping[str, Any]
+Shape = tuple[int, ...]
+#: what a translation gives: the kind inside the family, and the family's attributes
+Translation = tuple[str, dict[str, Any]]
+
+#: arguments that hold what came out, not what an operator took
+_GIVEN = ("out", "outputs")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one operator is translated.
+
+    reads: the arguments besides tensors that a capture has to keep for it. dtype_of: the tensor
+    whose dtype is the call's; the first one unless given.
+    """
+
+    family: str
+    translate: Callable[[str, Arguments], Translation]
+    reads: tuple[str, ...] = ()
+    dtype_of: str | None = None
+
+
+def same(rule: Rule, names: str) -> dict[str, Rule]:
+    """One rule under each of ``names``, which are separated by spaces."""
+    return dict.fromkeys(names.split(), rule)
+
+
+def tensors(arguments: Arguments) -> Iterator[TensorArg]:
+    """All tensors that an operator took, those of lists too, in the order of its schema."""
+    for name, value in arguments.items():
+        if name in _GIVEN:
+            continue
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, TensorArg):
+                yield item
+
+
+def canonical(raw: RawCall, name: str, rule: Rule | None) -> OpCall:
+    """The call that ``rule`` makes of ``raw``, called ``name`` there.
+
+    Without a rule, or where it can make no sense of the arguments, an `unknown` call that keeps
+    the framework's own name.
+    """
+    signature = _signature(raw, rule)
+    if rule is not None:
+        try:
+            kind, attributes = rule.translate(name, raw.arguments)
+            call = OpCall.create(rule.family, kind, attributes, **signature)
+            ops.cost(call)  # a call that has no cost is no call that we understand
+            return call
+        except _NO_SENSE:
+            pass  # an odd spelling of a known operator: counted, under its own name
+    return _unknown(raw, signature)
+
+
+#: what a rule raises over arguments that it cannot make sense of
+_NO_SENSE = (
+    InputError,
+    KeyError,
+    TypeError,
+    ValueError,
+    IndexError,
+    AttributeError,
+    ArithmeticError,
+    StopIteration,
+)
+
+
+def _signature(raw: RawCall, rule: Rule | None) -> dict[str, str]:
+    first = next(tensors(raw.arguments), None)
+    if rule is not None and rule.dtype_of is not None:
+        named = raw.arguments.get(rule.dtype_of)
+        first = named if isinstance(named, TensorArg) else first
+    return {
+        "dtype": first.dtype if first else "float32",
+        "phase": raw.phase,
+        "device": first.device if first else "cpu",
+    }
+
+
+def _unknown(raw: RawCall, signature: dict[str, str]) -> OpCall:
+    inputs = [tensor.shape for tensor in tensors(raw.arguments)]
+    call = OpCall.create("unknown", raw.name, {"inputs": inputs}, **signature)
+    try:
+        ops.cost(call)
+    except InputError:  # a dtype that we do not know: its bytes cannot be told
+        call = OpCall.create("unknown", raw.name, {"inputs": []}, **{**signature, "dtype": "none"})
+    return call
