@@ -1,5 +1,7 @@
 """Costs of every family against figures computed by hand."""
 
+from pathlib import Path
+
 import pytest
 from op_calls import (
     attention,
@@ -15,7 +17,7 @@ from op_calls import (
 from aimatrix import ops
 from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
-from aimatrix.ops.registry import Registry
+from aimatrix.ops.registry import Registry, found_in
 from aimatrix.ops.unknown import Unknown
 
 # AlexNet's first layer, unpadded: (224 - 11) // 4 + 1 = 54
@@ -639,3 +641,32 @@ def test_what_makes_no_operator_is_refused_with_its_reason(call: OpCall, reason:
 def test_a_family_cannot_be_registered_twice() -> None:
     with pytest.raises(ValueError, match="'unknown' is registered twice"):
         Registry(Unknown(), Unknown())
+
+
+NEW_FAMILIES = """
+from aimatrix.ops.family import Family
+from aimatrix.ops.unknown import Unknown
+
+class Base(Family):
+    def _output_shape(self, call): return None
+    def _cost(self, call, itemsize): return None
+
+class Second(Base):
+    name = "second"
+
+class First(Base):
+    name = "first"
+"""
+
+
+def test_families_are_found_in_the_files_that_define_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "some_operators"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "of_two.py").write_text(NEW_FAMILIES)
+    (package / "a_helper.py").write_text("from some_operators.of_two import First")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = [family.name for family in found_in("some_operators", [str(package)])]
+    assert found == ["second", "first"]  # what a file only uses is not its own
