@@ -25,13 +25,14 @@ class Rule:
     """How one operator is translated.
 
     reads: the arguments besides tensors that a capture has to keep for it. dtype_of: the tensor
-    whose dtype is the call's; the first one unless given.
+    whose dtype is the call's, by the name of its argument (of a list, the first), or by its place
+    in the argument ``inputs``; the first tensor of all unless given.
     """
 
     family: str
     translate: Callable[[str, Arguments], Translation]
     reads: tuple[str, ...] = ()
-    dtype_of: str | None = None
+    dtype_of: str | int | None = None
 
 
 def same(rule: Rule, names: str) -> dict[str, Rule]:
@@ -83,13 +84,21 @@ _NO_SENSE = (
 def _signature(raw: RawCall, rule: Rule | None) -> dict[str, str]:
     first = next(tensors(raw.arguments), None)
     if rule is not None and rule.dtype_of is not None:
-        named = raw.arguments.get(rule.dtype_of)
-        first = named if isinstance(named, TensorArg) else first
+        first = _named(raw.arguments, rule.dtype_of) or first
     return {
         "dtype": first.dtype if first else "float32",
         "phase": raw.phase,
         "device": first.device if first else "cpu",
     }
+
+
+def _named(arguments: Arguments, of: str | int) -> TensorArg | None:
+    """The tensor that ``Rule.dtype_of`` tells; None where it is left out."""
+    named = arguments.get("inputs") if isinstance(of, int) else arguments.get(of)
+    if isinstance(named, tuple):
+        place = of if isinstance(of, int) else 0
+        named = named[place] if place < len(named) else None
+    return named if isinstance(named, TensorArg) else None
 
 
 def _unknown(raw: RawCall, signature: dict[str, str]) -> OpCall:

@@ -1,4 +1,4 @@
-"""Bytes an element of each dtype takes."""
+"""Bytes, and of packed dtypes bits, that an element of each dtype takes."""
 
 from aimatrix.errors import InputError
 
@@ -34,12 +34,20 @@ _ITEMSIZE = {
 }
 
 
+#: dtypes of less than a byte -> bits of an element; two or four are packed in a byte
+_BITS = {"int4": 4, "uint4": 4, "float4_e2m1fn": 4, "int2": 2, "uint2": 2}
+
 #: bytes of an index into a tensor (int64), whatever the dtype of the tensor
 INDEX_BYTES = 8
 
 
 def itemsize(dtype: str) -> int:
-    """Bytes per element of ``dtype``. Raises InputError for a dtype that is not known."""
+    """Bytes per element of ``dtype``. Raises InputError for one of less than a byte, or unknown."""
     if dtype not in _ITEMSIZE:
         raise InputError(f"unknown dtype {dtype!r}")
     return _ITEMSIZE[dtype]
+
+
+def bits(dtype: str) -> int:
+    """Bits per element of ``dtype``. Raises InputError for a dtype that is not known."""
+    return _BITS[dtype] if dtype in _BITS else 8 * itemsize(dtype)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
-from aimatrix.ops.dtypes import itemsize
+from aimatrix.ops.dtypes import bits
 
 Check = Callable[[Any], bool]
 
@@ -23,7 +24,10 @@ class Family(ABC):
     def cost(self, call: OpCall) -> Cost:
         """The cost of a call. Raises InputError naming the attribute that is missing or wrong."""
         self.check(call)
-        return self._cost(call, itemsize(call.dtype))
+        width = bits(call.dtype)
+        if width % 8 == 0:
+            return self._cost(call, width // 8)
+        return _packed(self._cost(call, 1), self._cost(call, 2), width)
 
     def output_shape(self, call: OpCall) -> tuple[int, ...] | None:
         """Shape of the output, batch first; None where the inputs do not determine it."""
@@ -54,6 +58,22 @@ class Family(ABC):
 
     @abstractmethod
     def _output_shape(self, call: OpCall) -> tuple[int, ...] | None: ...
+
+
+def _packed(at_one_byte: Cost, at_two: Cost, width: int) -> Cost:
+    """The cost with elements of ``width`` bits, less than a byte, rounded up to whole bytes.
+
+    Bytes grow evenly with those of an element: what the second byte adds, a part of one lacks.
+    """
+
+    def bytes_of(one: int, two: int) -> int:
+        return one - (two - one) * (8 - width) // 8
+
+    return replace(
+        at_one_byte,
+        bytes_read=bytes_of(at_one_byte.bytes_read, at_two.bytes_read),
+        bytes_written=bytes_of(at_one_byte.bytes_written, at_two.bytes_written),
+    )
 
 
 def is_count(value: Any) -> bool:

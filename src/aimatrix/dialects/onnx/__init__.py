@@ -7,12 +7,43 @@ A call is named by its domain and operator (``onnx::Conv``, ``com.microsoft::Gel
 
 from __future__ import annotations
 
+from aimatrix.dialects.onnx import (
+    attention,
+    contraction,
+    convolution,
+    elementwise,
+    fourier,
+    indexing,
+    loss,
+    matmul,
+    movement,
+    normalization,
+    pooling,
+    recurrent,
+    reduction,
+    resampling,
+)
 from aimatrix.dialects.raw import RawCall
 from aimatrix.dialects.rule import Rule, canonical
 from aimatrix.model.calls import OpCall
 
 #: operator -> rule; those of ONNX's own domain are without it
-RULES: dict[str, Rule] = {}
+RULES: dict[str, Rule] = {
+    **convolution.RULES,
+    **matmul.RULES,
+    **contraction.RULES,
+    **attention.RULES,
+    **recurrent.RULES,
+    **fourier.RULES,
+    **pooling.RULES,
+    **normalization.RULES,
+    **elementwise.RULES,
+    **reduction.RULES,
+    **loss.RULES,
+    **resampling.RULES,
+    **indexing.RULES,
+    **movement.RULES,
+}
 
 
 def translate(raw: RawCall) -> OpCall:
