@@ -13,7 +13,7 @@ NO_TENSOR = ("", "Scalar", "ScalarList", "TensorList", "GenericList")
 def fitting(overloads: Sequence[Schema], kinds: Sequence[str]) -> Schema | None:
     """The overload whose arguments are most like the inputs.
 
-    kinds: the dtype of a tensor, one of `NO_TENSOR` for others ("" for text, and what is not given).
+    kinds: a tensor's dtype, one of `NO_TENSOR` for others ("" for text, and what is not given).
     """
     candidates = [schema for schema in overloads if len(schema.types) == len(kinds)]
     return min(
