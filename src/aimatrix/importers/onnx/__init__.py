@@ -18,6 +18,7 @@ from aimatrix.importers.onnx import model as models
 from aimatrix.importers.onnx.calls import calls_of, other_types
 from aimatrix.importers.onnx.execution import Execution
 from aimatrix.importers.onnx.inference import Inference
+from aimatrix.importers.onnx.simplify import simplified
 from aimatrix.importers.onnx.values import Value
 
 
@@ -55,6 +56,6 @@ def _calls(
     model: ModelProto, inputs: Mapping[str, Value], level: str, device: str
 ) -> list[tuple[RawCall, int]]:
     execution = Execution(model, other_types)
-    execution.run(inputs)
-    inference = Inference(model.opset_import, model.ir_version)
-    return calls_of(execution.steps, inference, device)
+    outputs = execution.run(inputs)
+    steps = execution.steps if level == "disabled" else simplified(execution.steps, outputs)
+    return calls_of(steps, Inference(model.opset_import, model.ir_version), device)

@@ -73,7 +73,11 @@ class Execution:
         """
         inference = Inference(self._model.opset_import, self._model.ir_version)
         frame = Frame(ChainMap(dict(inputs)), inference)
-        return self._follow(self._graph_body(self._model.graph, frame), frame)
+        body = self._graph_body(self._model.graph, frame)
+        if self._model.ir_version >= 4:  # a run may be given others in place of these
+            for name in body.stored.keys() & set(body.inputs):
+                body.stored[name].constant = False
+        return self._follow(body, frame)
 
     def graph(
         self, graph: GraphProto, inputs: Sequence[Value], frame: Frame, times: int = 1
@@ -160,7 +164,7 @@ class Execution:
         if types is None:
             types = [body.declared.get(name, TypeProto()) for name in node.output]
         outputs = [of_type(kind) for kind in types]
-        if _hands_on(node, inputs):
+        if _hands_on(node, inputs, outputs):
             return [inputs[0] or outputs[0], *outputs[1:]]
         contents = frame.inference.contents(node, inputs, types)
         constant, static = _is_constant(node, inputs), _is_static(inputs)
@@ -197,10 +201,14 @@ def _bound(node: NodeProto, attributes: Mapping[str, AttributeProto]) -> NodePro
     return bound
 
 
-def _hands_on(node: NodeProto, inputs: Sequence[Value | None]) -> bool:
+def _hands_on(
+    node: NodeProto, inputs: Sequence[Value | None], outputs: Sequence[Value]
+) -> bool:
     """Whether a node's output is its input, as it is."""
     if node.domain or not inputs or not node.output:
         return False
+    if node.op_type == "Cast":
+        return inputs[0] is not None and bool(outputs) and inputs[0].dtype == outputs[0].dtype != ""
     if node.op_type == "Dropout":
         training = inputs[2] if len(inputs) > 2 else None
         return training is None or (training.data is not None and not training.data.any())
