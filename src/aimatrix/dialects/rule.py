@@ -63,13 +63,13 @@ def canonical(raw: RawCall, name: str, rule: Rule | None) -> OpCall:
             call = OpCall.create(rule.family, kind, attributes, **signature)
             ops.cost(call)  # a call that has no cost is no call that we understand
             return call
-        except _NO_SENSE:
+        except NO_SENSE:
             pass  # an odd spelling of a known operator: counted, under its own name
     return _unknown(raw, signature)
 
 
 #: what a rule raises over arguments that it cannot make sense of
-_NO_SENSE = (
+NO_SENSE = (
     InputError,
     KeyError,
     TypeError,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aimatrix.dialects.operands import operand, shape
-from aimatrix.dialects.rule import Arguments, Rule, Shape, Translation
+from aimatrix.dialects.rule import Arguments, Rule, Shape, Translation, same
 
 
 def _attention(_: str, arguments: Arguments) -> Translation:
@@ -39,4 +39,6 @@ def _four_axes(side: Shape, arguments: Arguments, heads: str) -> Shape:
     return batch, arguments[heads], length, features // arguments[heads]
 
 
-RULES: dict[str, Rule] = {"Attention": Rule("attention", _attention)}
+_ATTENTION = Rule("attention", _attention)
+
+RULES: dict[str, Rule] = {**same(_ATTENTION, "Attention ai.onnx.preview::FlexAttention")}

@@ -201,7 +201,11 @@ RULES: dict[str, Rule] = {
     "Mod": Rule("elementwise", _remainder),
     "Dropout": Rule("elementwise", _dropout, ("training_mode",)),
     "RotaryEmbedding": Rule("elementwise", _rotated(1, 2)),
-    "com.microsoft::RotaryEmbedding": Rule("elementwise", _rotated(2, 3)),
+    **same(
+        Rule("elementwise", _rotated(2, 3)),
+        "com.microsoft::RotaryEmbedding com.microsoft::MRotaryEmbedding",
+    ),
+    "com.microsoft::GemmaRotaryEmbedding": Rule("elementwise", elementwise("rotary_embedding")),
     **same(
         Rule("elementwise", _quantised("quantize")), "QuantizeLinear com.microsoft::QuantizeLinear"
     ),

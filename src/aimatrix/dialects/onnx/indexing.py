@@ -19,6 +19,12 @@ def _chosen(kind: str) -> Rule:
     return Rule("indexing", translation)
 
 
+def _relative(_: str, arguments: Arguments) -> Translation:
+    """A bias for each distance of a query from a key, of a table, for every pair."""
+    given = outputs(arguments)[0]
+    return "index_select", _moved([given], [given], given[-2] * given[-1])
+
+
 def _written(_: str, arguments: Arguments) -> Translation:
     """As many elements as indices; where they are reduced, what was there is read before."""
     index, how = shape(arguments, 1), arguments.get("reduction", "none")
@@ -88,7 +94,11 @@ def _moved(read: list[Shape], written: list[Shape], indices: int) -> dict[str, A
 _SCATTER = Rule("indexing", _written)
 
 RULES: dict[str, Rule] = {
-    **same(_chosen("index_select"), "Gather ai.onnx.ml::ArrayFeatureExtractor"),
+    **same(
+        _chosen("index_select"),
+        "Gather ai.onnx.ml::ArrayFeatureExtractor com.microsoft::GatherBlockQuantized",
+    ),
+    "com.microsoft::RelativePositionBias": Rule("indexing", _relative),
     "GatherElements": _chosen("gather"),
     **same(_chosen("index"), "GatherND com.microsoft::GatherND"),
     **same(_SCATTER, "ScatterElements Scatter"),

@@ -44,13 +44,14 @@ def _general(second: int, third: int) -> Callable[[str, Arguments], Translation]
 def _transposing(_: str, arguments: Arguments) -> Translation:
     """``FusedMatMul``: either side may lie the other way round, and its batch axes too."""
     sides = {
-        "self": TensorArg(_turned(shape(arguments, 0), arguments, "A")),
-        "other": TensorArg(_turned(shape(arguments, 1), arguments, "B")),
+        "self": TensorArg(turned(shape(arguments, 0), arguments, "A")),
+        "other": TensorArg(turned(shape(arguments, 1), arguments, "B")),
     }
     return _matmul(sides)
 
 
-def _turned(side: Shape, arguments: Arguments, of: str) -> Shape:
+def turned(side: Shape, arguments: Arguments, of: str) -> Shape:
+    """The shape of side ``A`` or ``B`` of a ``FusedMatMul`` as it takes part in the product."""
     if arguments.get(f"transBatch{of}"):  # the first axis moves behind the other batch axes
         side = (*side[1:-1], side[0], side[-1])
     if arguments.get(f"trans{of}"):

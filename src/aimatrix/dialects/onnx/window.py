@@ -22,8 +22,12 @@ class Window:
 
 def channels_first(name: str, shape: Shape, arguments: Arguments) -> Shape:
     """(batch, channels, sides) of a tensor that may have its channels last."""
-    last = name.startswith(_CHANNELS_LAST) or arguments.get("channels_last") == 1
-    return (shape[0], shape[-1], *shape[1:-1]) if last else shape
+    return (shape[0], shape[-1], *shape[1:-1]) if has_channels_last(name, arguments) else shape
+
+
+def has_channels_last(name: str, arguments: Arguments) -> bool:
+    """Whether an operator's tensors are (batch, sides, channels), by its name or an attribute."""
+    return name.startswith(_CHANNELS_LAST) or arguments.get("channels_last") == 1
 
 
 def window(arguments: Arguments, sides: Shape, kernel: Shape) -> Window:
