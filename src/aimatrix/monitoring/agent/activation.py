@@ -1,10 +1,11 @@
-"""Joins capture and spool in a process that has just imported torch."""
+"""Joins captures and the spool in a process that has just imported a framework."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 from .capture import Capture
@@ -36,9 +37,7 @@ def _dispatch(configuration: Mapping[str, Any], spool: str) -> Capture:
     from .dispatch_sampling import Budget
     from .threads import tell_of_older_threads
 
-    tally = SpoolTally(spool, configuration["capacity"])
-    # what the parent counted is in the parent's files; the child makes its own
-    os.register_at_fork(after_in_child=tally.reset)
+    tally = _tally(spool, configuration)
     budget = Budget(configuration["budget"], configuration["allowance"])
     budgeted = (budget, tally) if budget.share > 0 else None
     capture = DispatchCapture(configuration["attributes"], tally, budgeted)
@@ -53,16 +52,35 @@ CAPTURES: dict[str, Callable[[Mapping[str, Any], str], Capture]] = {
 }
 
 
-def activate(spool: str) -> None:
+def watch_torch(_: ModuleType, spool: str) -> None:
     """Start the capture that the launcher configured in the folder ``spool``."""
-    with open(os.path.join(spool, CONFIGURATION), encoding="utf-8") as file:
-        configuration: dict[str, Any] = json.load(file)
+    configuration = _configuration(spool)
     capture = CAPTURES[configuration["capture"]](configuration, spool)
     os.register_at_fork(after_in_child=capture.reset_after_fork)
     capture.start()
     _follow_regions(capture)
     if configuration.get("warps"):
         _measure_warps(spool)
+
+
+def watch_onnx_runtime(onnxruntime: ModuleType, spool: str) -> None:
+    """Count the runs of sessions into the folder ``spool``."""
+    from .onnx_runtime import SessionCapture
+
+    SessionCapture(spool, _tally(spool, _configuration(spool))).follow(onnxruntime)
+
+
+def _configuration(spool: str) -> dict[str, Any]:
+    with open(os.path.join(spool, CONFIGURATION), encoding="utf-8") as file:
+        configuration: dict[str, Any] = json.load(file)
+    return configuration
+
+
+def _tally(spool: str, configuration: Mapping[str, Any]) -> SpoolTally:
+    tally = SpoolTally(spool, configuration["capacity"])
+    # what the parent counted is in the parent's files; the child makes its own
+    os.register_at_fork(after_in_child=tally.reset)
+    return tally
 
 
 def _follow_regions(capture: Capture) -> None:

@@ -1,6 +1,6 @@
-"""Waits for the application to import torch, and starts the capture then; costs nothing before.
+"""Waits for the application to import a framework, and starts its capture then.
 
-In the same way it waits for parts of torch that it must not import itself.
+It costs nothing before. In the same way it waits for parts of torch that it must not import itself.
 """
 
 from __future__ import annotations
@@ -16,9 +16,14 @@ if TYPE_CHECKING:  # they take longer to import than all that is done here
     from typing import Any
 
 
+#: the frameworks that are watched, each by a function of this name in `activation`
+WATCHED = {"torch": "watch_torch", "onnxruntime": "watch_onnx_runtime"}
+
+
 def install(spool: str) -> None:
-    """Start the capture, counting into the folder ``spool``, once torch has been imported."""
-    sys.meta_path.insert(0, ModuleFinder("torch", lambda _: _activate(spool)))
+    """Count into the folder ``spool`` what each framework does, once it has been imported."""
+    for name in WATCHED:
+        sys.meta_path.insert(0, ModuleFinder(name, lambda module: _watch(module, spool)))
 
 
 def after_import(name: str, react: Callable[[ModuleType], None]) -> None:
@@ -90,10 +95,11 @@ class ListeningLoader:
         self._imported(module)
 
 
-def _activate(spool: str) -> None:
+def _watch(framework: ModuleType, spool: str) -> None:
+    name = framework.__name__
     try:
-        from .activation import activate
+        from . import activation
 
-        activate(spool)
+        getattr(activation, WATCHED[name])(framework, spool)
     except Exception as error:
-        notice(f"this process is not watched: {error!r}")
+        notice(f"{name} is not watched in this process: {error!r}")
