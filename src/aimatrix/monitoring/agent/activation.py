@@ -70,6 +70,13 @@ def watch_onnx_runtime(onnxruntime: ModuleType, spool: str) -> None:
     SessionCapture(spool, _tally(spool, _configuration(spool))).follow(onnxruntime)
 
 
+def watch_jax(jax: ModuleType, spool: str) -> None:
+    """Count jitted functions into the folder ``spool``."""
+    from .jax_functions import follow
+
+    follow(jax, _tally(spool, _configuration(spool)))
+
+
 def _configuration(spool: str) -> dict[str, Any]:
     with open(os.path.join(spool, CONFIGURATION), encoding="utf-8") as file:
         configuration: dict[str, Any] = json.load(file)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # they take longer to import than all that is done here
 
 
 #: the frameworks that are watched, each by a function of this name in `activation`
-WATCHED = {"torch": "watch_torch", "onnxruntime": "watch_onnx_runtime"}
+WATCHED = {"torch": "watch_torch", "onnxruntime": "watch_onnx_runtime", "jax": "watch_jax"}
 
 
 def install(spool: str) -> None:
