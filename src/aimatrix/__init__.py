@@ -1,6 +1,7 @@
 """AI Matrix: one small synthetic benchmark that does the work of your real DNN applications.
 
-Each verb of the command line is a function of the same name here. They load when first used, so
+Each verb of the command line is a function of the same name here (`import_`, since Python keeps
+the word itself). They load when first used, so
 that importing the package costs nothing.
 """
 
@@ -15,6 +16,7 @@ __all__ = [
     "compare",
     "demo",
     "doctor",
+    "import_",
     "install_hook",
     "monitor",
     "report",

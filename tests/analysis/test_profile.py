@@ -114,6 +114,8 @@ def test_coverage_by_calls_macs_and_bytes() -> None:
     assert coverage.macs == macs / (macs + 400)
     assert coverage.bytes == inside.bytes / (inside.bytes + 2 * outside.bytes + 100)
     assert coverage.calls_without_macs == 1
+    assert coverage.known_calls == 3 / 4
+    assert coverage.known_bytes == 1 - 100 / (inside.bytes + 2 * outside.bytes + 100)
     assert coverage.estimated_calls == 0
 
 

@@ -206,8 +206,16 @@ def _other(work: Sequence[Work]) -> tuple[OtherWork, ...]:
     return tuple(sorted(rows, key=lambda row: (-(row.macs or 0), -row.bytes, row.family)))
 
 
+def _sum_calls(work: Iterable[Work]) -> int:
+    return sum(item.calls for item in work)
+
+
 def _sum_macs(work: Iterable[Work]) -> int:
     return sum(item.macs for item in work)
+
+
+def _sum_bytes(work: Iterable[Work]) -> int:
+    return sum(item.bytes for item in work)
 
 
 def _unknown(work: Sequence[Work]) -> tuple[UnknownOperator, ...]:
@@ -225,14 +233,18 @@ def _unknown(work: Sequence[Work]) -> tuple[UnknownOperator, ...]:
 
 def _coverage(work: Sequence[Work], estimated_calls: int) -> Coverage:
     inside = [item for item in work if is_grouped(item.call)]
+    known = [item for item in work if item.call.family != "unknown"]
+    calls, sizes = _sum_calls(work), _sum_bytes(work)
 
     def share(part: int, whole: int) -> float:
         return part / whole if whole else 0.0
 
     return Coverage(
-        calls=share(sum(i.calls for i in inside), sum(i.calls for i in work)),
+        calls=share(_sum_calls(inside), calls),
         macs=share(_sum_macs(inside), _sum_macs(work)),
-        bytes=share(sum(i.bytes for i in inside), sum(i.bytes for i in work)),
+        bytes=share(_sum_bytes(inside), sizes),
         calls_without_macs=sum(item.calls for item in work if item.cost.macs is None),
         estimated_calls=estimated_calls,
+        known_calls=share(_sum_calls(known), calls),
+        known_bytes=share(_sum_bytes(known), sizes),
     )

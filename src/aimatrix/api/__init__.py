@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aimatrix.api.demonstration import Demonstration, demo
+    from aimatrix.api.importing import ImportedFile, import_
     from aimatrix.api.setup import Checkup, doctor, install_hook
     from aimatrix.api.verbs import (
         Comparison,
@@ -26,6 +27,7 @@ __all__ = [
     "Checkup",
     "Comparison",
     "Demonstration",
+    "ImportedFile",
     "Leftover",
     "Synthesized",
     "analyze",
@@ -33,6 +35,7 @@ __all__ = [
     "compare",
     "demo",
     "doctor",
+    "import_",
     "install_hook",
     "monitor",
     "report",
@@ -43,6 +46,7 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("collect", "monitor", "Leftover"), "aimatrix.api.watching"),
+    **dict.fromkeys(("ImportedFile", "import_"), "aimatrix.api.importing"),
     **dict.fromkeys(("Checkup", "doctor", "install_hook"), "aimatrix.api.setup"),
     **dict.fromkeys(("Demonstration", "demo"), "aimatrix.api.demonstration"),
 }

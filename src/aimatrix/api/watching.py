@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from aimatrix.dialects import aten, translate
 from aimatrix.errors import InputError
 from aimatrix.importers import kineto
+from aimatrix.importers.onnx_runs import with_operators
 from aimatrix.monitoring import (
     Leftover,
     MeasuredWarps,
@@ -105,6 +107,7 @@ def _into(
     """What puts the counts of a run into a log, with the warps that it has measured until then."""
 
     def append(run: Run, counts: list[WindowCount]) -> None:
+        counts = [replace(count, raw=with_operators(count.raw)) for count in counts]
         if measured is None:
             log.append(to_records(counts, translate, run))
         else:

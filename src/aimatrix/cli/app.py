@@ -12,6 +12,7 @@ from aimatrix.cli import (
     compare,
     demo,
     doctor,
+    import_,
     install_hook,
     monitor,
     report,
@@ -33,6 +34,7 @@ app = typer.Typer(
 for verb in (
     monitor,
     collect,
+    import_,
     analyze,
     synthesize,
     run,
@@ -43,7 +45,7 @@ for verb in (
     doctor,
     install_hook,
 ):
-    name = verb.__name__.rpartition(".")[2].replace("_", "-")
+    name = verb.__name__.rpartition(".")[2].strip("_").replace("_", "-")
     app.command(name, context_settings=getattr(verb, "CONTEXT", None))(verb.command)
 
 

@@ -10,10 +10,14 @@ from aimatrix.model.artefact import Sides, expand
 from aimatrix.model.benchmark import MATCHED, Benchmark
 from aimatrix.model.profile import Filter, Group, Profile
 from aimatrix.model.result import FidelityRow, PlatformFidelity, RunResult, Validation
+from aimatrix.reporting import formats
 from aimatrix.reporting.formats import visible
 
 if TYPE_CHECKING:
     from aimatrix.api import Comparison
+
+#: unknown operators that are named; the profile has all
+MOST_UNKNOWN = 10
 
 #: how far the work of a suite may be from what a benchmark stands for without a word
 ALIKE = 0.02
@@ -43,6 +47,11 @@ def print_profile(profile: Profile) -> None:
         f"\ninside the groups: {coverage.calls:.1%} of calls,"
         f" {coverage.macs:.2%} of the known MACs, {coverage.bytes:.1%} of bytes"
     )
+    if coverage.known_calls is not None and coverage.known_bytes is not None:
+        print(
+            f"of known families: {formats.share(coverage.known_calls)} of calls,"
+            f" {formats.share(coverage.known_bytes)} of bytes"
+        )
     if coverage.calls_without_macs:
         print(f"the MACs of {coverage.calls_without_macs:,} calls are not known")
     if coverage.estimated_calls:
@@ -60,8 +69,13 @@ def print_profile(profile: Profile) -> None:
     if outside:
         print_table("outside of them", ["family", "calls", "MACs", "bytes", "kinds"], outside)
     if profile.unknown:
-        names = [f"{visible(row.name)} ({row.calls:,})" for row in profile.unknown]
-        print(f"unknown operators, by calls: {', '.join(names)}")
+        by_calls = [f"{visible(row.name)} ({row.calls:,})" for row in profile.unknown]
+        by_bytes = [
+            f"{visible(row.name)} ({formats.scaled(row.bytes, 'B')})"
+            for row in sorted(profile.unknown, key=lambda row: (-row.bytes, row.name))
+        ]
+        print(f"unknown operators, by calls: {', '.join(by_calls[:MOST_UNKNOWN])}")
+        print(f"unknown operators, by bytes: {', '.join(by_bytes[:MOST_UNKNOWN])}")
 
 
 def print_benchmark(benchmark: Benchmark, seconds: float) -> None:

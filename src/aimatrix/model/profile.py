@@ -106,7 +106,9 @@ class Coverage(Part):
     """The share of the log that the groups hold, each between 0 and 1.
 
     macs: of the MACs that are known; ``calls_without_macs`` says for how many calls they are not.
-    estimated_calls: how many calls of the log are an estimate from sampling.
+    estimated_calls: how many calls of the log are an estimate from sampling. known_calls,
+    known_bytes: the share that is of a known family, in a group or not; None in profiles of
+    releases that did not tell it. Of an operator that is not known, bytes are those of its inputs.
     """
 
     calls: NonNegativeFloat
@@ -114,6 +116,8 @@ class Coverage(Part):
     bytes: NonNegativeFloat
     calls_without_macs: NonNegativeInt
     estimated_calls: NonNegativeInt = 0
+    known_calls: NonNegativeFloat | None = None
+    known_bytes: NonNegativeFloat | None = None
 
 
 class Profile(Artefact):

@@ -6,12 +6,13 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
 from aimatrix.dialects.raw import RawCall, from_json
 from aimatrix.errors import InputError
+from aimatrix.monitoring.agent.onnx_runtime import DIALECT
 from aimatrix.monitoring.agent.spool import (
     COUNTS,
     DESCRIPTIONS,
@@ -246,9 +247,18 @@ def _read_descriptions(process: _Process) -> None:
     for line in whole.splitlines():
         try:
             text = line.decode()
-            process.calls[int(json.loads(text)["slot"])] = from_json(text)
+            call = _with_model_here(from_json(text), process.stem.parent)
+            process.calls[int(json.loads(text)["slot"])] = call
         except (ValueError, KeyError, TypeError, InputError):
             continue  # its slot is counted as UNDESCRIBED
+
+
+def _with_model_here(raw: RawCall, folder: Path) -> RawCall:
+    """A run of a model names the file that the model is in: in the spool, wherever that is."""
+    if raw.dialect != DIALECT or not raw.arguments.get("model"):
+        return raw
+    model = folder / Path(raw.arguments["model"]).name
+    return replace(raw, arguments={**raw.arguments, "model": str(model)})
 
 
 def _remove(process: _Process) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aimatrix.model.benchmark import Benchmark, Layer, Stage
-from aimatrix.model.profile import Filter, Group, Profile
+from aimatrix.model.profile import Coverage, Filter, Group, Profile
 from aimatrix.reference import PublishedFilter, PublishedGroup, PublishedTables
 from aimatrix.reporting import formats
 
@@ -144,13 +144,22 @@ def coverage_table(profile: Profile) -> Table:
             formats.share(coverage.macs),
             formats.share(coverage.bytes),
         ),
-        note=(
-            f"The MACs of {formats.plural(coverage.calls_without_macs, 'call')} are not known and"
-            " are in no sum."
-            if coverage.calls_without_macs
-            else ""
-        ),
+        note=_coverage_note(coverage),
     )
+
+
+def _coverage_note(coverage: Coverage) -> str:
+    """How much of the log is of known families, and what is in no sum."""
+    notes = []
+    if coverage.known_calls is not None and coverage.known_bytes is not None:
+        notes.append(
+            f"Known families have {formats.share(coverage.known_calls)} of the calls and"
+            f" {formats.share(coverage.known_bytes)} of the bytes."
+        )
+    if coverage.calls_without_macs:
+        calls = formats.plural(coverage.calls_without_macs, "call")
+        notes.append(f"The MACs of {calls} are not known and are in no sum.")
+    return " ".join(notes)
 
 
 def unknown_table(profile: Profile) -> Table | None:

@@ -201,9 +201,7 @@ def _bound(node: NodeProto, attributes: Mapping[str, AttributeProto]) -> NodePro
     return bound
 
 
-def _hands_on(
-    node: NodeProto, inputs: Sequence[Value | None], outputs: Sequence[Value]
-) -> bool:
+def _hands_on(node: NodeProto, inputs: Sequence[Value | None], outputs: Sequence[Value]) -> bool:
     """Whether a node's output is its input, as it is."""
     if node.domain or not inputs or not node.output:
         return False

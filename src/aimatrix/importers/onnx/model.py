@@ -51,11 +51,15 @@ def fed(model: ModelProto) -> list[ValueInfoProto]:
 
 
 def given(model: ModelProto, inputs: Mapping[str, TensorArg]) -> dict[str, Value]:
-    """The inputs of a run that was given tensors of these shapes; others are not known."""
+    """The inputs of a run that was given tensors of these shapes; others are not known.
+
+    Their dtypes are those that the model declares.
+    """
     values = {item.name: _value(item.type, item.type) for item in fed(model)}
     declared = {item.name: item.type for item in model.graph.input}
     for name, argument in inputs.items():
-        value = of_shape(argument.shape, argument.dtype)
+        dtype = of_type(declared[name]).dtype if name in declared else argument.dtype
+        value = of_shape(argument.shape, dtype)
         value.static = name in declared and not list(_open_axes(declared[name]))
         values[name] = value
     return values
