@@ -102,7 +102,11 @@ def _begin(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     if begin[:2] != _GZIP:
         return begin
+    packed = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
-        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(begin, _LOOKED_AT)
+        inside = packed.decompress(begin, _LOOKED_AT)
     except zlib.error as error:
         raise InputError(f"{path}: is damaged: {error}; copy it again") from error
+    if not inside and not packed.eof:
+        raise InputError(f"{path}: is damaged: its compressed data are cut short; copy it again")
+    return inside
