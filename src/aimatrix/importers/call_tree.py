@@ -18,6 +18,9 @@ import numpy.typing as npt
 
 Call = TypeVar("Call", bound=Hashable)
 
+_Places = npt.NDArray[np.int64]
+_Flags = npt.NDArray[np.bool_]
+
 PHASES = ("forward", "backward", "optimizer")
 #: how the ranges begin inside of which work is of another phase than forward
 BACKWARD_RANGE = "autograd::engine::evaluate_function"
@@ -25,13 +28,17 @@ OPTIMIZER_RANGE = "Optimizer.step#"
 
 
 class Kind(IntFlag):
-    """What an entry of the tree is. GRAD: an operator that ran with gradients enabled."""
+    """What an entry of the tree is.
+
+    GRAD: an operator that ran with gradients enabled. ROOT: a process or a thread.
+    """
 
     RANGE = 0
     OPERATOR = 1
     BACKWARD = 2
     OPTIMIZER = 4
     GRAD = 8
+    ROOT = 16
 
 
 def kind_of_range(name: str) -> Kind:
@@ -55,11 +62,18 @@ class Outermost(Generic[Call]):
 
 
 class CallTree(Generic[Call]):
-    """Entries (operators and ranges) by number, with the number of the one that they are inside."""
+    """Entries (operators and ranges) by number, with the number of the one that they are inside.
+
+    Where entries come in the order in which they ended, numbered in that in which they began, that
+    alone tells who was inside of whom. It is believed where the caller that an entry names had
+    ended before, or is not there: when an operator raises, torch writes nothing of it, and
+    takes it for open ever after.
+    """
 
     def __init__(self) -> None:
         self._ids = array("q")
         self._parents = array("q")
+        self._threads = array("q")
         self._kinds = array("b")
         self._calls = array("i")
         self._known: dict[Call, int] = {}
@@ -72,16 +86,19 @@ class CallTree(Generic[Call]):
         """How many different calls there are."""
         return len(self._known)
 
-    def add(self, number: int, parent: int, kind: Kind, call: Call | None = None) -> bool:
+    def add(
+        self, number: int, parent: int, thread: int, kind: Kind, call: Call | None = None
+    ) -> bool:
         """Add an entry; whether its call is a new one. Its own parent is a root.
 
         Raises OverflowError for numbers of more than 63 bits.
         """
         is_new = call is not None and call not in self._known
         at = -1 if call is None else self._known.setdefault(call, len(self._known))
-        array("q", (number, parent))  # both can be kept, before either is
+        array("q", (number, parent, thread))  # all can be kept, before any is
         self._ids.append(number)
         self._parents.append(parent)
+        self._threads.append(thread)
         self._kinds.append(kind)
         self._calls.append(at)
         return is_new
@@ -104,9 +121,7 @@ class CallTree(Generic[Call]):
             found[names[at], PHASES[phase]] = int(calls)
         return Outermost(found, int(is_odd.sum()), int((counts & is_lost[:-1]).sum()))
 
-    def _callers(
-        self,
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    def _callers(self) -> tuple[_Places, _Flags, _Flags]:
         """Per entry: the place of its caller, whether its number is taken, its caller missing.
 
         The last place, behind all entries, is a root above all of them.
@@ -120,12 +135,37 @@ class CallTree(Generic[Call]):
         at = order[np.minimum(np.searchsorted(ids[order], parents), max(root - 1, 0))]
         is_lost = np.append(ids[at] != parents, False)
         is_root = is_lost[:-1] | (ids == parents)
-        return np.append(np.where(is_root, root, at), root), is_twice, is_lost
+        up = np.append(np.where(is_root, root, at), root)
+        self._mend_callers(up, is_lost)
+        return up, is_twice, is_lost
+
+    def _mend_callers(self, up: _Places, is_lost: _Flags) -> None:
+        root = len(self._ids)
+        kinds = np.append(np.asarray(self._kinds, dtype=np.int8), np.int8(Kind.ROOT))
+        places = np.arange(root + 1)
+        is_nested = (kinds & Kind.ROOT == 0) & (kinds[up] & Kind.ROOT == 0)
+        is_early = is_nested & (up < places)
+        if 2 * is_early.sum() > is_nested.sum():
+            return  # in another order
+        enclosing = self._enclosing(np.flatnonzero(is_early | is_lost))
+        for place, caller in enclosing.items():
+            up[place] = caller
+
+    def _enclosing(self, asked: _Places) -> dict[int, int]:
+        """The next entry of the same thread that began before the one that is asked for."""
+        found: dict[int, int] = {}
+        wanted = set(asked.tolist())
+        open_ones: dict[int, list[int]] = {}
+        for place in range(len(self._ids)) if wanted else ():
+            waiting = open_ones.setdefault(self._threads[place], [])
+            while waiting and self._ids[waiting[-1]] > self._ids[place]:
+                found[waiting.pop()] = place
+            if place in wanted:
+                waiting.append(place)
+        return {**dict.fromkeys(wanted, len(self._ids)), **found}
 
 
-def _above(
-    kinds: npt.NDArray[np.int8], up: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
+def _above(kinds: npt.NDArray[np.int8], up: _Places) -> tuple[npt.NDArray[np.int8], _Flags]:
     """The kinds of all that an entry is inside of, joined; and whether it never gets to the root.
 
     Doubles the way that each entry has looked up until all have arrived.

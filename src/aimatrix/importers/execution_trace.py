@@ -33,6 +33,8 @@ MOST_VALUES = 5_000_000
 
 _OPERATOR = re.compile(r"(?!profiler::)[A-Za-z_]\w*::[A-Za-z_]\w*")
 _FUNCTION = 0  # RecordScope
+#: names of nodes that stand for a process or a thread
+_ROOTS = ("[pytorch|profiler|execution_trace|", "__ROOT_")
 _MEND = "record it again, and end with ExecutionTraceObserver.unregister_callback()"
 
 
@@ -80,14 +82,16 @@ class _Reader:
             self._odd += 1
 
     def _add(self, node: _Node) -> None:
+        place = (node.number, node.parent, node.thread)
         if not node.is_operator:
-            self.tree.add(node.number, node.parent, kind_of_range(node.name))
+            is_root = node.name.startswith(_ROOTS)
+            self.tree.add(*place, Kind.ROOT if is_root else kind_of_range(node.name))
         elif is_without_data(node):
-            self.tree.add(node.number, node.parent, Kind.RANGE)
+            self.tree.add(*place, Kind.RANGE)
         else:
             kind = Kind.OPERATOR | (Kind.GRAD if node.sequence >= 0 else Kind.RANGE)
             call = (node.name, self._signature(node))
-            if self.tree.add(node.number, node.parent, kind, call):
+            if self.tree.add(*place, kind, call):
                 self.values += _size(call)
 
     def _signature(self, node: _Node) -> Signature | None:
@@ -125,6 +129,7 @@ class _Node:
         self.name = _text(node["name"])
         self.parent = _whole(node["ctrl_deps"] if "ctrl_deps" in node else node["parent"])
         self.schema = _text(attrs.get("op_schema", ""))
+        self.thread = _whole(attrs.get("tid", 0))
         self.sequence = _whole(attrs.get("seq_id", -1))
         self.is_operator = (
             attrs.get("scope", _FUNCTION) == _FUNCTION
