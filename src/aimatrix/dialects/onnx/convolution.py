@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from aimatrix.dialects.onnx.window import channels_first, per_side, window
+from aimatrix.dialects.onnx.window import channels_first, has_channels_last, per_side, window
 from aimatrix.dialects.operands import inputs, operand, outputs, shape
 from aimatrix.dialects.rule import Arguments, Rule, Shape, Translation, same
 
@@ -38,18 +38,17 @@ def _layer(name: str, arguments: Arguments, weight: int, bias: int) -> dict[str,
         "out_channels": filters[0],
         "groups": groups,
         "input_size": tuple(sides),
-        "kernel_size": _kernel(arguments, filters, in_channels // groups),
+        "kernel_size": _kernel(name, arguments, filters, in_channels // groups),
         "bias": operand(arguments, bias) is not None,
     }
 
 
-def _kernel(arguments: Arguments, filters: Shape, channels: int) -> Shape:
-    """The filters' sides; the channels that a filter has come before them or behind."""
+def _kernel(name: str, arguments: Arguments, filters: Shape, channels: int) -> Shape:
+    """The filters' sides; where tensors have their channels last, filters may have them so too."""
     given = tuple(arguments.get("kernel_shape") or ())
     first, last = filters[2:], filters[1:-1]
-    if (filters[1] == channels and given in ((), first)) or filters[-1] != channels:
-        kernel = first
-    else:
+    kernel = first
+    if has_channels_last(name, arguments) and (filters[1] != channels or given == last != first):
         kernel = last
     if prod(kernel) * filters[0] * channels != prod(filters):
         raise ValueError(f"filters of shape {filters} for {channels} channels")
