@@ -222,7 +222,13 @@ COSTS: dict[str, tuple[RawCall, str, int, int, int]] = {
         800,
     ),
     "expanded": (node("Expand", [[4, 1], ([2], "int64")], [[4, 5]]), "movement", 0, 80, 80),
-    "another shape": (node("Unsqueeze", [[4, 5], ([1], "int64")], [[4, 5, 1]]), "movement", 0, 0, 0),
+    "another shape": (
+        node("Unsqueeze", [[4, 5], ([1], "int64")], [[4, 5, 1]]),
+        "movement",
+        0,
+        0,
+        0,
+    ),
     "shape": (node("Shape", [[4, 5]], [([2], "int64")]), "movement", 0, 0, 0),
     "conversion": (node("Cast", [[4, 5]], [([4, 5], "float16")], to=10), "movement", 0, 80, 80),
     "conversion to what it is": (node("Cast", [[4, 5]], [[4, 5]], to=1), "movement", 0, 0, 0),
@@ -243,9 +249,7 @@ COSTS: dict[str, tuple[RawCall, str, int, int, int]] = {
     "random numbers": (node("RandomNormal", [], [([3], "float64")]), "movement", 0, 0, 24),
     "dropout at inference": (node("Dropout", [[4, 5]], [[4, 5]]), "elementwise", 0, 0, 0),
     "dropout in training": (
-        node(
-            "Dropout", [[4, 5], [], ([], "bool")], [[4, 5], ([4, 5], "bool")], training_mode=(1,)
-        ),
+        node("Dropout", [[4, 5], [], ([], "bool")], [[4, 5], ([4, 5], "bool")], training_mode=(1,)),
         "elementwise",
         0,
         80,

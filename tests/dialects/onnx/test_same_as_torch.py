@@ -143,9 +143,7 @@ LAYERS: dict[str, tuple[Callable[[], Any], RawCall]] = {
     ),
     "equation": (
         lambda: torch.einsum("bhqd,bhkd->bhqk", f(2, 3, 4, 5), f(2, 3, 6, 5)),
-        node(
-            "Einsum", [[2, 3, 4, 5], [2, 3, 6, 5]], [[2, 3, 4, 6]], equation="bhqd,bhkd->bhqk"
-        ),
+        node("Einsum", [[2, 3, 4, 5], [2, 3, 6, 5]], [[2, 3, 4, 6]], equation="bhqd,bhkd->bhqk"),
     ),
     "maximum pooling": (
         lambda: F.max_pool2d(f(2, 3, 14, 13), (3, 2), (2, 1), (1, 0), (1, 2), ceil_mode=True),
@@ -327,7 +325,10 @@ LAYERS: dict[str, tuple[Callable[[], Any], RawCall]] = {
     "added by index": (
         lambda: f(4, 6).scatter_add(1, i(6, 4, 2), f(4, 2)),
         node(
-            "ScatterElements", [[4, 6], ([4, 2], "int64"), [4, 2]], [[4, 6]], axis=1,
+            "ScatterElements",
+            [[4, 6], ([4, 2], "int64"), [4, 2]],
+            [[4, 6]],
+            axis=1,
             reduction="add",
         ),
     ),
