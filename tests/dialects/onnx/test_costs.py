@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from onnx_calls import call, node
 
 from aimatrix import ops
 from aimatrix.dialects.onnx import translate
 from aimatrix.dialects.raw import RawCall
 from aimatrix.model.calls import OpCall
-from onnx_calls import call, node
 
 
 def read_and_written(of: OpCall) -> tuple[int, int]:

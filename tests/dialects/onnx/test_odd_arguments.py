@@ -20,7 +20,7 @@ ATTRIBUTES = (
     " K k keepdims kernel_shape kv_num_heads layout mode N num_heads onesided output_padding"
     " paddings pads q_num_heads qkv_hidden_sizes reduction signal_ndim strides training_mode"
     " transA transB transBatchA transBatchB unidirectional"
-).split()
+)
 TENSORS = st.none() | st.builds(
     TensorArg,
     st.lists(st.integers(0, 9), max_size=5).map(tuple),
@@ -41,7 +41,7 @@ def odd_calls(draw: Any) -> RawCall:
     arguments = {
         "inputs": draw(st.lists(TENSORS, max_size=9).map(tuple)),
         "outputs": draw(st.lists(TENSORS, max_size=3).map(tuple)),
-        **draw(st.dictionaries(st.sampled_from(ATTRIBUTES), VALUES, max_size=6)),
+        **draw(st.dictionaries(st.sampled_from(ATTRIBUTES.split()), VALUES, max_size=6)),
     }
     return RawCall(name if "::" in name else f"onnx::{name}", arguments, dialect="onnx")
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from onnx_calls import node
 
 from aimatrix.dialects import translate
 from aimatrix.dialects.aten import ATTRIBUTES
-from aimatrix.dialects.raw import RawCall
 from aimatrix.dialects.onnx.unfuse import unfuse
+from aimatrix.dialects.raw import RawCall
 from aimatrix.model.calls import OpCall
 from aimatrix.monitoring import record_calls
-from onnx_calls import node
 
 torch = pytest.importorskip("torch")
 nn, F = torch.nn, torch.nn.functional

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx_calls import Tensor, node, tensor
 
 from aimatrix.dialects.onnx.shapes import output_shapes
 from aimatrix.dialects.raw import RawCall, TensorArg
-from onnx_calls import Tensor, node, tensor
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from onnx_calls import node
 
 from aimatrix import ops
 from aimatrix.dialects.onnx import translate
 from aimatrix.dialects.onnx.unfuse import unfuse
 from aimatrix.dialects.raw import RawCall
-from onnx_calls import node
 
 #: name -> (fused node, operators that it stands for, their multiply-adds)
 NODES: dict[str, tuple[RawCall, str, int]] = {
