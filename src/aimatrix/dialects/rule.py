@@ -82,7 +82,7 @@ NO_SENSE = (
 
 
 def _signature(raw: RawCall, rule: Rule | None) -> dict[str, str]:
-    first = next(tensors(raw.arguments), None)
+    first = next(tensors(raw.arguments), None) or _named(raw.arguments, "outputs")
     if rule is not None and rule.dtype_of is not None:
         first = _named(raw.arguments, rule.dtype_of) or first
     return {

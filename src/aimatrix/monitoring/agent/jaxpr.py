@@ -17,17 +17,17 @@ from .capture import Description
 INLINED = frozenset(
     "pjit jit closed_call core_call xla_call named_call core_closed_call custom_jvp_call"
     " custom_vjp_call custom_vjp_call_jaxpr remat remat2 checkpoint custom_lin"
-    " run_state custom_transpose_call linear_call".split()
+    " composite custom_vmap_call custom_partitioning run_state custom_transpose_call linear_call"
+    " call".split()
 )
 #: how they call it
-BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call")
+BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call", "callee")
 #: parameters that are kept where they are whole numbers, flags, or nested tuples of these
 KEPT = (
     "dimension_numbers window_strides padding lhs_dilation rhs_dilation feature_group_count"
-    " batch_group_count axes dimensions axis dimension k permutation padding_config"
-    " window_dimensions base_dilation window_dilation slice_sizes strides num_keys tiled"
-    " axis_size all_gather_dimension scatter_dimension split_axis concat_axis fft_lengths"
-    " split_dims num_segments"
+    " batch_group_count axes dimensions axis dimension padding_config"
+    " window_dimensions base_dilation window_dilation"
+    " fft_lengths layout"
 ).split()
 #: numbers that one parameter may have
 LONGEST = 128
@@ -87,10 +87,22 @@ def _inner(equation: Any, place: Place, device: str) -> Iterator[tuple[str, int]
     if name == "while":
         return _while(equation, deeper, device)
     if name == "cond":
-        return _alike(params["branches"], deeper, device)
+        return _alike(_branches(params, device), deeper, device)
     if name in ("shard_map", "xla_pmap"):
         return _mapped(equation, deeper, device)
     return None
+
+
+def _branches(params: Mapping[str, Any], device: str) -> Any:
+    """Those that may be taken: where the platform decides, the one for this device."""
+    branches, platforms = params["branches"], params.get("branches_platforms")
+    if platforms is None:
+        return branches
+    return [
+        branch
+        for branch, names in zip(branches, platforms)  # noqa: B905 (new in Python 3.10)
+        if names is None or device in map(device_type, names)
+    ][:1]
 
 
 def _alike(branches: Any, place: Place, device: str) -> Iterator[tuple[str, int]] | None:
@@ -189,8 +201,6 @@ def _spelled(equation: Any, place: Place, device: str) -> str:
         value = _numbers(equation.params.get(name))
         if value is not None:
             arguments[name] = value
-    if "fft_type" in equation.params:
-        arguments["fft_type"] = str(equation.params["fft_type"])[:32]
     size = _group_size(equation.params, place.axes)
     if size is not None:
         arguments["group_size"] = size
