@@ -17,7 +17,7 @@ def _gathered(name: str, arguments: Arguments) -> Translation:
 
 
 def _updated(_: str, arguments: Arguments) -> Translation:
-    _, update, *indices = inputs(arguments)
+    update, *indices = inputs(arguments)[1:]
     return "dynamic_update_slice", _moved([update], update, len(indices))
 
 

@@ -39,7 +39,7 @@ def _grouped(_: str, arguments: Arguments) -> Translation:
         m, n = output
         k = left[0] if left[1] == m and left[0] in right[1:] else left[1]
     elif len(left) == len(right) == 2:
-        _, m, n = output
+        m, n = output[1:]
         k = prod(left) // m
     else:
         raise ValueError(f"shapes {left} and {right} make no grouped product")
@@ -53,8 +53,8 @@ def _grouped(_: str, arguments: Arguments) -> Translation:
 
 def _scaled(_: str, arguments: Arguments) -> Translation:
     """Both sides have the sum in their last axis, with a scale for each block of it."""
-    (batch, m, k), (_, n, _) = inputs(arguments)[:2]
-    return "bmm", {"batch": batch, "m": m, "n": n, "k": k, "bias": False}
+    (batch, m, k), right = inputs(arguments)[:2]
+    return "bmm", {"batch": batch, "m": m, "n": right[1], "k": k, "bias": False}
 
 
 RULES: dict[str, Rule] = {

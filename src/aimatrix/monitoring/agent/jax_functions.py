@@ -13,7 +13,8 @@ import inspect
 import itertools
 import json
 import sys
-from collections.abc import Callable, Hashable, Mapping
+import weakref
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from operator import attrgetter
 from types import MethodType
 from typing import Any
@@ -32,7 +33,19 @@ _get_aval = attrgetter("aval")
 def follow(jax: Any, tally: SpoolTally) -> None:
     """Count jitted functions of ``jax`` from now on."""
     counter = Counter(jax, tally)
+    _follow_stages(jax.stages, counter)
+    jax.clear_caches = _forgetting(jax.clear_caches, counter)
     jax.jit = _around(jax.jit, counter)
+
+
+def _forgetting(original: Callable[[], None], counter: Counter) -> Callable[[], None]:
+    @functools.wraps(original)
+    def clear_caches() -> None:
+        original()
+        for function in list(counter.functions):
+            function._numbers.clear()
+
+    return clear_caches
 
 
 class Counter:
@@ -41,14 +54,25 @@ class Counter:
     def __init__(self, jax: Any, tally: SpoolTally) -> None:
         self.jax = jax
         self.flatten = jax.tree_util.tree_flatten
-        self.is_outside = _trace_state(jax)
+        self.is_outside, self.is_under_jit = _trace_state(jax)
         self.array_type: Any = None  # known when the first one was seen
+        self.functions: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._known: weakref.WeakKeyDictionary[Any, dict[Hashable, int]] = (
+            weakref.WeakKeyDictionary()
+        )
         self.stopped = False
         self._tally = tally
         self._fresh = itertools.count()
         self._descriptions: dict[int, Description] = {}
         self._numbers: dict[str, int] = {}  # a description's text -> its number
         self._told = False
+
+    def numbers_known(self, function: Any) -> dict[Hashable, int]:
+        """The numbers of a function's calls; JAX keeps jaxprs for all that are made of it, too."""
+        try:
+            return self._known.setdefault(function, {})
+        except TypeError:  # it has no hash, or cannot be held weakly
+            return {}
 
     def number_of(self, description: Description) -> int:
         """The number of a description, by which its calls are counted; equal ones have one."""
@@ -68,21 +92,36 @@ class Counter:
             slot = slots[number] = self._tally.open(lambda: self._descriptions[number])
         self._tally.add(slot)
 
-    def describe(self, trace: Callable[[], Any], leaves: list[Any], results: Any) -> Description:
-        """A call as the spool has it: by the parts of its jaxpr, else by the shapes it took."""
+    def describe(
+        self, trace: Callable[[], Any] | None, leaves: Sequence[Any], results: Any
+    ) -> Description:
+        """A call as the spool has it: by the parts of its jaxpr, else by the shapes it took.
+
+        trace: gives the jaxpr, None where there is none.
+        """
         device = self._device(results)
         call = {"name": NAME, "overload": "", "phase": "forward", "dialect": "jax"}
+        if trace is not None:
+            try:
+                return {**call, "arguments": {}, "parts": jaxpr.list_work(trace(), device)}
+            except Exception as error:
+                if not is_ours(error):
+                    raise
+                self.tell(f"a jitted function is counted without its operators: {error!r}")
+        inputs = [jaxpr.tensor(leaf, device) for leaf in leaves]
+        return {**call, "arguments": {"inputs": inputs, "outputs": []}}
+
+    def guard(self, count: Callable[..., None], *args: Any) -> None:
+        """Run ``count``; if it fails, count no more."""
+        if self.stopped:
+            return
         try:
-            if self._traces_again():
-                raise RuntimeError("JAX would trace it again")
-            parts = jaxpr.list_work(trace().jaxpr, device)
-            return {**call, "arguments": {}, "parts": parts}
+            count(*args)
         except Exception as error:
             if not is_ours(error):
                 raise
-            self.tell(f"a jitted function is counted without its operators: {error!r}")
-            inputs = [jaxpr.tensor(leaf, device) for leaf in leaves]
-            return {**call, "arguments": {"inputs": inputs, "outputs": []}}
+            self.stopped = True
+            self.tell(f"jitted functions are counted no longer: {error!r}")
 
     def tell(self, message: str) -> None:
         """Tell the person, who has not been told of another failure, one line."""
@@ -90,16 +129,39 @@ class Counter:
             self._told = True
             notice(message)
 
-    def _traces_again(self) -> bool:
-        """Whether JAX keeps no jaxprs now, so that to ask for one would run the function."""
+    def keeps_jaxprs(self) -> bool:
+        """Whether JAX does; else to ask for one would run the function once more."""
         config = self.jax.config
-        return bool(config.jax_disable_jit or config.jax_check_tracer_leaks)
+        return not (config.jax_disable_jit or config.jax_check_tracer_leaks)
+
+    def find_tracers(self, values: Sequence[Any]) -> bool:
+        """Whether JAX traces what is computed of one of ``values``, or what was."""
+        tracer, array = self.jax.core.Tracer, self.jax.Array
+        for each in values:
+            if isinstance(each, tracer):
+                return True
+            if self.array_type is None and isinstance(each, array):
+                self.array_type = type(each)
+        return False
 
     def _device(self, results: Any) -> str:
         for leaf in self.flatten(results)[0]:
-            if isinstance(leaf, self.jax.Array):
+            if isinstance(leaf, self.jax.Array) and not isinstance(leaf, self.jax.core.Tracer):
                 return jaxpr.device_type(next(iter(leaf.devices())).platform)
         return jaxpr.device_type(self.jax.default_backend())
+
+
+def _trace_state(jax: Any) -> tuple[Callable[[], bool], Callable[[], bool]]:
+    """What tells that JAX traces nothing now, and that it traces for a jaxpr.
+
+    Where this JAX does not tell, each result is looked at, and all that is traced is taken for a
+    part of a function that counts.
+    """
+    core = sys.modules.get(f"{jax.__name__}._src.core")
+    return (
+        getattr(core, "trace_state_clean", lambda: False),
+        getattr(core, "unsafe_am_i_under_a_jit", lambda: True),
+    )
 
 
 class Statics:
@@ -126,8 +188,10 @@ class Statics:
             )
         self._numbers, self._names = numbers, frozenset(names)
 
-    def split(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, Any, Hashable]:
-        """(the other positional arguments, the other keywords, those that are static)."""
+    def split(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[tuple[Any, Any], Hashable]:
+        """((the other positional arguments, the other keywords), those that are static)."""
         chosen = {
             number % len(args) for number in self._numbers if -len(args) <= number < len(args)
         }
@@ -137,7 +201,7 @@ class Statics:
             *((index, args[index]) for index in sorted(chosen)),
             *((name, kwargs[name]) for name in sorted(self._names & kwargs.keys())),
         )
-        return positional, keywords, static
+        return (positional, keywords), static
 
 
 def _as_tuple(value: Any, single: type) -> tuple[Any, ...]:
@@ -156,7 +220,9 @@ def _around(original: Any, counter: Counter) -> Any:
         argnums, argnames = kwargs.get("static_argnums"), kwargs.get("static_argnames")
         is_plain = argnums is None and argnames is None
         statics = None if is_plain else Statics(made, argnums, argnames)
-        return CountedFunction(made, counter, statics)
+        function = CountedFunction(made, counter, statics)
+        counter.functions.add(function)
+        return function
 
     @functools.wraps(original)
     def jit(*args: Any, **kwargs: Any) -> Any:
@@ -187,42 +253,45 @@ class CountedFunction:
         put(self, "_function", function)
         put(self, "_counter", counter)
         put(self, "_statics", statics)
-        put(self, "_numbers", {})
+        put(self, "_numbers", counter.numbers_known(function.__wrapped__))
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         result = self._function(*args, **kwargs)
-        counter = self._counter
-        if not counter.stopped:
-            try:
-                self._count(args, kwargs, result)
-            except Exception as error:
-                if not is_ours(error):
-                    raise
-                counter.stopped = True
-                counter.tell(f"jitted functions are counted no longer: {error!r}")
+        self._counter.guard(self._count, args, kwargs, result)
         return result
 
     def _count(self, args: Any, kwargs: Any, result: Any) -> None:
-        counter, static = self._counter, None
-        given = args, kwargs
+        counter = self._counter
+        given: Any = (args, kwargs)
+        static: Hashable = ()
         if self._statics is not None:
-            *given, static = self._statics.split(args, kwargs)
+            given, static = self._statics.split(args, kwargs)
         leaves, tree = counter.flatten(given)
-        if (
-            list(map(type, leaves)).count(counter.array_type) == len(leaves)
-            and counter.is_outside()
+        transformed = False
+        if list(map(type, leaves)).count(counter.array_type) == len(leaves) and (
+            counter.is_outside()
         ):
             key = (tree, static, *map(_get_aval, leaves))
-        elif _is_staged(counter, result, leaves):
-            return
         else:
-            key = (tree, static, *[_part(leaf) for leaf in leaves])
+            values = leaves if counter.is_outside() else leaves + counter.flatten(result)[0]
+            transformed = counter.find_tracers(values)
+            if transformed and counter.is_under_jit():
+                return  # a part of an outer function
+            key = (tree, static, *map(_part, leaves), *((NAME,) if transformed else ()))
         number = self._numbers.get(key)
         if number is None:
-            trace = functools.partial(self._function.trace, *args, **kwargs)
+            trace = None
+            if not transformed and counter.keeps_jaxprs():
+                trace = functools.partial(_traced, self._function, args, kwargs)
             number = counter.number_of(counter.describe(trace, leaves, result))
-            self._numbers[key] = number
+            if trace is not None or transformed:
+                self._numbers[key] = number
         counter.add(number)
+
+    def clear_cache(self) -> None:
+        """As JAX's: what the function does may be another thing when it is traced again."""
+        self._numbers.clear()
+        self._function.clear_cache()
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
@@ -246,27 +315,55 @@ class CountedFunction:
         return self._function.__reduce_ex__(protocol)
 
 
-def _trace_state(jax: Any) -> Callable[[], bool]:
-    """What tells that JAX traces nothing now; where this JAX does not tell, nothing is sure."""
-    core = sys.modules.get(f"{jax.__name__}._src.core")
-    return getattr(core, "trace_state_clean", lambda: False)
-
-
-def _is_staged(counter: Counter, result: Any, leaves: list[Any]) -> bool:
-    """Whether a call has computed nothing yet, but became a part of an outer function."""
-    tracer, array = counter.jax.core.Tracer, counter.jax.Array
-    values = leaves if counter.is_outside() else [*leaves, *counter.flatten(result)[0]]
-    for each in values:
-        if isinstance(each, tracer):
-            return True
-        if counter.array_type is None and isinstance(each, array):
-            counter.array_type = type(each)
-    return False
+def _traced(function: Any, args: Any, kwargs: Any) -> Any:
+    """The jaxpr that JAX made for a call, and keeps."""
+    return function.trace(*args, **kwargs).jaxpr
 
 
 def _part(leaf: Any) -> Hashable:
     """What of an argument determines the work."""
-    aval = getattr(leaf, "aval", None)
+    aval: Hashable = getattr(leaf, "aval", None)
     if aval is not None:
         return aval
     return type(leaf), getattr(leaf, "shape", None), getattr(leaf, "dtype", None)
+
+
+#: where a stage of a function that is compiled ahead of its calls keeps its jaxpr, and its number
+_JAXPR, _NUMBER = "_aimatrix_jaxpr", "_aimatrix_number"
+
+
+def _follow_stages(stages: Any, counter: Counter) -> None:
+    """Count the calls of what was compiled ahead: hand the jaxpr on from stage to stage."""
+    lower, compile_, call = stages.Traced.lower, stages.Lowered.compile, stages.Compiled.__call__
+
+    @functools.wraps(lower)
+    def lower_and_keep(traced: Any, *args: Any, **kwargs: Any) -> Any:
+        lowered = lower(traced, *args, **kwargs)
+        vars(lowered)[_JAXPR] = traced.jaxpr
+        return lowered
+
+    @functools.wraps(compile_)
+    def compile_and_keep(lowered: Any, *args: Any, **kwargs: Any) -> Any:
+        compiled = compile_(lowered, *args, **kwargs)
+        vars(compiled)[_JAXPR] = vars(lowered).get(_JAXPR)
+        return compiled
+
+    def count(compiled: Any, args: Any, kwargs: Any, result: Any) -> None:
+        number = vars(compiled).get(_NUMBER)
+        if number is None:
+            kept = vars(compiled).pop(_JAXPR, None)
+            trace = None if kept is None else lambda: kept
+            leaves = counter.flatten((args, kwargs))[0]
+            number = counter.number_of(counter.describe(trace, leaves, result))
+            vars(compiled)[_NUMBER] = number
+        counter.add(number)
+
+    @functools.wraps(call)
+    def call_and_count(compiled: Any, /, *args: Any, **kwargs: Any) -> Any:
+        result = call(compiled, *args, **kwargs)
+        counter.guard(count, compiled, args, kwargs, result)
+        return result
+
+    stages.Traced.lower = lower_and_keep
+    stages.Lowered.compile = compile_and_keep
+    stages.Compiled.__call__ = call_and_count

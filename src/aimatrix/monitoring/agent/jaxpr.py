@@ -8,45 +8,76 @@ that data end, branches that differ, a kernel of the application's) is listed un
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .capture import Description
 
 #: primitives that do what one jaxpr of theirs does, once
-INLINED = frozenset(
-    "pjit jit closed_call core_call xla_call named_call core_closed_call custom_jvp_call"
-    " custom_vjp_call custom_vjp_call_jaxpr remat remat2 checkpoint custom_lin"
-    " composite custom_vmap_call custom_partitioning run_state custom_transpose_call linear_call"
-    " call".split()
-)
+INLINED = {
+    "pjit",
+    "jit",
+    "closed_call",
+    "core_call",
+    "core_closed_call",
+    "xla_call",
+    "named_call",
+    "call",
+    "composite",
+    "custom_jvp_call",
+    "custom_vjp_call",
+    "custom_vjp_call_jaxpr",
+    "custom_vmap_call",
+    "custom_lin",
+    "custom_transpose_call",
+    "linear_call",
+    "custom_partitioning",
+    "run_state",
+    "remat",
+    "remat2",
+    "checkpoint",
+}
 #: how they call it
 BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call", "callee")
 #: parameters that are kept where they are whole numbers, flags, or nested tuples of these
 KEPT = (
-    "dimension_numbers window_strides padding lhs_dilation rhs_dilation feature_group_count"
-    " batch_group_count axes dimensions axis dimension padding_config"
-    " window_dimensions base_dilation window_dilation"
-    " fft_lengths layout"
-).split()
-#: numbers that one parameter may have
-LONGEST = 128
+    "dimension_numbers",
+    "window_strides",
+    "padding",
+    "lhs_dilation",
+    "rhs_dilation",
+    "feature_group_count",
+    "batch_group_count",
+    "window_dimensions",
+    "base_dilation",
+    "window_dilation",
+    "padding_config",
+    "axes",
+    "axis",
+    "dimension",
+    "fft_lengths",
+    "layout",
+)
+#: characters that one parameter may take
+LONGEST = 1024
 #: jaxprs inside each other; those below are listed by the name of what calls them
 DEEPEST = 60
 #: platform -> device type
 DEVICES = {"gpu": "cuda", "rocm": "cuda"}
 #: dtypes of values without data
 NO_DATA = ("float0",)
+#: calls that no part makes (`aimatrix.dialects.raw`)
+MOST = 2**53
 
+#: description in JSON -> how often
 Parts = dict[str, int]
 
 
 class Place(NamedTuple):
-    """Where an equation stands: how often it runs, in which phase, under which named axes."""
+    """Where an equation stands: in which phase, under which named axes (with sizes), how deep."""
 
-    times: int
     backward: bool
-    axes: Mapping[Any, int]
+    axes: tuple[tuple[Any, int], ...]
     depth: int
 
 
@@ -55,42 +86,76 @@ def list_work(jaxpr: Any, device: str) -> list[Description]:
 
     Raises what a jaxpr raises that is not like those we know.
     """
-    parts: Parts = {}
-    for text, times in _equations(_opened(jaxpr), Place(1, False, {}, 0), device):
-        parts[text] = parts.get(text, 0) + times
+    parts = _Listing(device).parts(jaxpr, Place(False, (), 0))
+    if any(times >= MOST for times in parts.values()):
+        raise OverflowError("an operator is called more often than can be counted")
     return [{"times": times, **json.loads(text)} for text, times in parts.items()]
 
 
-def _equations(jaxpr: Any, place: Place, device: str) -> Iterator[tuple[str, int]]:
-    """(description in JSON, times) of each equation, those of nested jaxprs in their place."""
-    for equation in jaxpr.eqns:
-        here = place._replace(backward=place.backward or _is_transposed(equation))
-        inner = None if here.depth >= DEEPEST else _inner(equation, here, device)
-        if inner is not None:
-            yield from inner
-        else:
-            yield _spelled(equation, here, device), here.times
+class _Listing:
+    """Lists a jaxpr for a device type; what several equations call is listed once."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        # the jaxpr is kept so that its id stays its own
+        self._known: dict[tuple[int, Place], tuple[Any, Parts]] = {}
+
+    def parts(self, jaxpr: Any, place: Place) -> Parts:
+        """Of one run of a jaxpr."""
+        key = id(jaxpr), place
+        if key not in self._known:
+            parts: Parts = {}
+            for equation in _opened(jaxpr).eqns:
+                here = place._replace(backward=place.backward or _is_transposed(equation))
+                inner = None if here.depth >= DEEPEST else self._inner(equation, here)
+                if inner is None:
+                    inner = {_spelled(equation, here, self._device): 1}, 1
+                _add(parts, *inner)
+            self._known[key] = jaxpr, parts
+        return self._known[key][1]
+
+    def _inner(self, equation: Any, place: Place) -> tuple[Parts, int] | None:
+        """(what the jaxpr of an equation does, how often); None where there is none, or no sure
+        one.
+        """
+        name, params = equation.primitive.name, equation.params
+        deeper = place._replace(depth=place.depth + 1)
+        if name in INLINED:
+            body = next((params[each] for each in BODIES if _is_jaxpr(params.get(each))), None)
+            return None if body is None else (self.parts(body, deeper), 1)
+        if name == "scan":
+            return self.parts(params["jaxpr"], deeper), params["length"]
+        if name == "while":
+            trips = _trips(equation)
+            return None if trips is None else (self.parts(params["body_jaxpr"], deeper), trips)
+        if name == "cond":
+            lists = [self.parts(each, deeper) for each in _branches(params, self._device)]
+            return (lists[0], 1) if all(each == lists[0] for each in lists) else None
+        if name == "shard_map":
+            return self._mapped(params, deeper)
+        return None
+
+    def _mapped(self, params: Mapping[str, Any], place: Place) -> tuple[Parts, int]:
+        """What is done on each device, as often as there are devices."""
+        mesh = params["mesh"].shape  # axis name -> size
+        manual = params.get("manual_axes", params.get("axis_names"))
+        if manual is None:
+            manual = set(mesh) - set(params.get("auto", ()))
+        sizes = tuple((axis, mesh[axis]) for axis in sorted(manual, key=str))
+        times = 1
+        for _, size in sizes:
+            times *= size
+        return self.parts(params["jaxpr"], place._replace(axes=place.axes + sizes)), times
 
 
-def _inner(equation: Any, place: Place, device: str) -> Iterator[tuple[str, int]] | None:
-    """What the jaxprs of an equation do; None for one that has none, or does not tell."""
-    name, params = equation.primitive.name, equation.params
-    deeper = place._replace(depth=place.depth + 1)
-    if name in INLINED:
-        body = next((params[each] for each in BODIES if hasattr(params.get(each), "eqns")), None)
-        return None if body is None else _equations(_opened(body), deeper, device)
-    if name == "scan":
-        deeper = deeper._replace(times=place.times * params["length"])
-        return (
-            _equations(_opened(params["jaxpr"]), deeper, device) if params["length"] else iter(())
-        )
-    if name == "while":
-        return _while(equation, deeper, device)
-    if name == "cond":
-        return _alike(_branches(params, device), deeper, device)
-    if name in ("shard_map", "xla_pmap"):
-        return _mapped(equation, deeper, device)
-    return None
+def _add(parts: Parts, more: Parts, times: int) -> None:
+    if times:
+        for text, each in more.items():
+            parts[text] = parts.get(text, 0) + each * times
+
+
+def _is_jaxpr(value: Any) -> bool:
+    return hasattr(_opened(value), "eqns")
 
 
 def _branches(params: Mapping[str, Any], device: str) -> Any:
@@ -103,55 +168,6 @@ def _branches(params: Mapping[str, Any], device: str) -> Any:
         for branch, names in zip(branches, platforms)  # noqa: B905 (new in Python 3.10)
         if names is None or device in map(device_type, names)
     ][:1]
-
-
-def _alike(branches: Any, place: Place, device: str) -> Iterator[tuple[str, int]] | None:
-    """What each branch does, where all do the same."""
-    once = place._replace(times=1)
-    lists = []
-    for branch in branches:
-        parts: Parts = {}
-        for text, times in _equations(_opened(branch), once, device):
-            parts[text] = parts.get(text, 0) + times
-        lists.append(parts)
-    if any(parts != lists[0] for parts in lists):
-        return None
-    return ((text, times * place.times) for text, times in lists[0].items())
-
-
-def _mapped(equation: Any, place: Place, device: str) -> Iterator[tuple[str, int]]:
-    """What is done on each device, as often as there are devices."""
-    params = equation.params
-    if equation.primitive.name == "xla_pmap":
-        sizes = {params["axis_name"]: params["global_axis_size"]}
-        body = params["call_jaxpr"]
-    else:
-        mesh = params["mesh"].shape  # axis name -> size
-        manual = params.get("manual_axes", params.get("axis_names"))
-        if manual is None:
-            manual = set(mesh) - set(params.get("auto", ()))
-        sizes = {axis: mesh[axis] for axis in manual}
-        body = params["jaxpr"]
-    times = place.times
-    for size in sizes.values():
-        times *= size
-    return _equations(
-        _opened(body), place._replace(times=times, axes={**place.axes, **sizes}), device
-    )
-
-
-def _while(equation: Any, place: Place, device: str) -> Iterator[tuple[str, int]] | None:
-    """The body as often as it runs, where the loop counts from one number to another."""
-    trips = _trips(equation)
-    if trips is None:
-        return None
-    return _repeated(equation, place, device, trips)
-
-
-def _repeated(equation: Any, place: Place, device: str, trips: int) -> Iterator[tuple[str, int]]:
-    body = _opened(equation.params["body_jaxpr"])
-    if trips:
-        yield from _equations(body, place._replace(times=place.times * trips), device)
 
 
 def _trips(equation: Any) -> int | None:
@@ -172,7 +188,7 @@ def _trips(equation: Any) -> int | None:
     step = _step(body, body.invars[params["body_nconsts"] + index], body.outvars[index])
     if not hasattr(first, "val") or step is None:
         return None
-    room = int(last.val) - int(first.val) + (test.primitive.name == "le")
+    room: int = int(last.val) - int(first.val) + (test.primitive.name == "le")
     return max(0, -(-room // step))
 
 
@@ -201,7 +217,7 @@ def _spelled(equation: Any, place: Place, device: str) -> str:
         value = _numbers(equation.params.get(name))
         if value is not None:
             arguments[name] = value
-    size = _group_size(equation.params, place.axes)
+    size = _group_size(equation.params, dict(place.axes))
     if size is not None:
         arguments["group_size"] = size
     return json.dumps(
@@ -256,7 +272,7 @@ def _numbers(value: Any) -> Any:
         spelled = _nested(value)
     except (TypeError, ValueError):
         return None
-    return spelled if len(json.dumps(spelled)) <= 8 * LONGEST else None
+    return spelled if len(json.dumps(spelled)) <= LONGEST else None
 
 
 def _nested(value: Any) -> Any:
