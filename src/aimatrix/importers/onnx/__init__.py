@@ -18,8 +18,13 @@ from aimatrix.importers.onnx import model as models
 from aimatrix.importers.onnx.calls import calls_of, other_types
 from aimatrix.importers.onnx.execution import Execution
 from aimatrix.importers.onnx.inference import Inference
+from aimatrix.importers.onnx.quantized import on_integers
 from aimatrix.importers.onnx.simplify import simplified
 from aimatrix.importers.onnx.values import Value
+
+#: the levels of ONNX Runtime's graph optimization at which it does so
+_ON_INTEGERS = ("extended", "all")
+_MERGED = ("basic", *_ON_INTEGERS)
 
 
 def read(path: Path, dims: Mapping[str, int] | None = None, device: str = "cpu") -> Imported:
@@ -57,5 +62,9 @@ def _calls(
 ) -> list[tuple[RawCall, int]]:
     execution = Execution(model, other_types)
     outputs = execution.run(inputs)
-    steps = execution.steps if level == "disabled" else simplified(execution.steps, outputs)
+    steps = execution.steps
+    if level in _MERGED:
+        steps = simplified(steps, outputs)
+    if level in _ON_INTEGERS:
+        steps = on_integers(steps, outputs)
     return calls_of(steps, Inference(model.opset_import, model.ir_version), device)

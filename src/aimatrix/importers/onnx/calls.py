@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Any
 
-from onnx import AttributeProto, NodeProto, TypeProto, defs
+from onnx import AttributeProto, NodeProto, TypeProto
 
 from aimatrix.dialects.onnx import RULES
 from aimatrix.dialects.onnx.shapes import output_shapes
 from aimatrix.dialects.onnx.unfuse import unfuse
-from aimatrix.dialects.raw import RawCall, TensorArg
+from aimatrix.dialects.raw import RawCall
 from aimatrix.importers.onnx.inference import Inference
 from aimatrix.importers.onnx.steps import Step
 from aimatrix.importers.onnx.values import Value, of_shape
@@ -41,7 +41,11 @@ def calls_of(steps: Iterable[Step], inference: Inference, device: str) -> list[t
 def other_types(node: NodeProto, inputs: Sequence[Value | None]) -> list[TypeProto] | None:
     """The types of the outputs of a runtime's own operator; None where no dialect knows it."""
     arguments = [value.argument("cpu") if value is not None else None for value in inputs]
-    if any(argument is None for argument, value in zip(arguments, inputs) if value is not None):
+    if any(
+        argument is None
+        for argument, value in zip(arguments, inputs, strict=False)
+        if value is not None
+    ):
         return None
     shapes = output_shapes(
         RawCall(
@@ -59,9 +63,15 @@ def other_types(node: NodeProto, inputs: Sequence[Value | None]) -> list[TypePro
 def _call(step: Step, inference: Inference, device: str) -> RawCall:
     node = step.node
     inputs = [value.argument(device) if value is not None else None for value in step.inputs]
-    outputs = [value.argument(device) for name, value in zip(node.output, step.outputs) if name]
+    outputs = [
+        value.argument(device)
+        for name, value in zip(node.output, step.outputs, strict=False)
+        if name
+    ]
     all_inputs = all(
-        argument is not None for argument, value in zip(inputs, step.inputs) if value is not None
+        argument is not None
+        for argument, value in zip(inputs, step.inputs, strict=False)
+        if value is not None
     )
     arguments: dict[str, Any] = {}
     if all_inputs and not step.opaque:
@@ -87,7 +97,7 @@ def _small_inputs(step: Step, inference: Inference) -> dict[str, Any]:
     formal = [item.name for item in schema.inputs]
     return {
         name: _numbers(value.data.reshape(-1).tolist())
-        for name, value in zip(formal, step.inputs)
+        for name, value in zip(formal, step.inputs, strict=False)
         if name in rule.reads and value is not None and value.data is not None
     }
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import GraphProto, NodeProto, TensorProto, TypeProto
+from onnx import GraphProto, NodeProto, TypeProto
 
 from aimatrix.importers.onnx.steps import Step
 from aimatrix.importers.onnx.values import Value, of_array, of_shape, of_type
@@ -31,7 +31,9 @@ def _if(execution: Execution, node: NodeProto, inputs: _Inputs, frame: Frame) ->
     before = len(execution.steps)
     outcomes = [execution.graph(branch, [], frame) for branch in branches]
     del execution.steps[before:]
-    return _opaque(execution, node, inputs, frame, [_common(pair) for pair in zip(*outcomes)])
+    return _opaque(
+        execution, node, inputs, frame, [_common(pair) for pair in zip(*outcomes, strict=False)]
+    )
 
 
 def _loop(execution: Execution, node: NodeProto, inputs: _Inputs, frame: Frame) -> list[Value]:

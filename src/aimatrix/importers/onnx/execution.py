@@ -10,6 +10,7 @@ from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TypeProto
 
 from aimatrix.errors import InputError
@@ -27,7 +28,14 @@ _DEEPEST = 40
 
 #: operators that make something else each time
 _RANDOM = frozenset(
-    "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()
+    [
+        "Bernoulli",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    ]
 )
 #: domains of operators that make the same of the same
 _REPEATABLE = ("", "ai.onnx.ml", "com.microsoft")
@@ -158,7 +166,7 @@ class Execution:
     def _operator(
         self, node: NodeProto, inputs: list[Value | None], body: Body, frame: Frame
     ) -> list[Value]:
-        types = frame.inference.types(node, inputs)
+        types: Sequence[TypeProto] | None = frame.inference.types(node, inputs)
         if types is None:
             types = self._other_types(node, inputs)
         if types is None:
@@ -209,8 +217,8 @@ def _hands_on(node: NodeProto, inputs: Sequence[Value | None], outputs: Sequence
         return inputs[0] is not None and bool(outputs) and inputs[0].dtype == outputs[0].dtype != ""
     if node.op_type == "Dropout":
         training = inputs[2] if len(inputs) > 2 else None
-        return training is None or (training.data is not None and not training.data.any())
-    return node.op_type == "Identity"
+        return training is None or (training.data is not None and not np.any(training.data))
+    return bool(node.op_type == "Identity")
 
 
 def _is_constant(node: NodeProto, inputs: Sequence[Value | None]) -> bool:

@@ -28,16 +28,73 @@ from aimatrix.importers.onnx.values import FOLLOWED, Value, contents, shape_of
 
 #: operators of which shapes are computed; the contents of what others make are not followed
 _FOLLOWED_OPERATORS = frozenset(
-    "Abs Add And Cast CastLike Ceil Clip Compress Concat ConstantOfShape CumSum Div Equal Expand"
-    " Floor Gather GatherElements GatherND Greater GreaterOrEqual Identity Less LessOrEqual Max"
-    " Min Mod Mul Neg NonZero Not Or Pow Range ReduceMax ReduceMin ReduceProd ReduceSum Reshape"
-    " Round ScatterElements ScatterND Sign Slice Split Sqrt Squeeze Sub Sum Tile Transpose"
-    " Unsqueeze Where Xor".split()
+    [
+        "Abs",
+        "Add",
+        "And",
+        "Cast",
+        "CastLike",
+        "Ceil",
+        "Clip",
+        "Compress",
+        "Concat",
+        "ConstantOfShape",
+        "CumSum",
+        "Div",
+        "Equal",
+        "Expand",
+        "Floor",
+        "Gather",
+        "GatherElements",
+        "GatherND",
+        "Greater",
+        "GreaterOrEqual",
+        "Identity",
+        "Less",
+        "LessOrEqual",
+        "Max",
+        "Min",
+        "Mod",
+        "Mul",
+        "Neg",
+        "NonZero",
+        "Not",
+        "Or",
+        "Pow",
+        "Range",
+        "ReduceMax",
+        "ReduceMin",
+        "ReduceProd",
+        "ReduceSum",
+        "Reshape",
+        "Round",
+        "ScatterElements",
+        "ScatterND",
+        "Sign",
+        "Slice",
+        "Split",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Sum",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+        "Xor",
+    ]
 )
 
 #: operators of the shape of their first input, of which ONNX has no rule
 _AS_FIRST_INPUT = frozenset(
-    "GroupNormalization MeanVarianceNormalization Scaler Normalizer Imputer Binarizer".split()
+    [
+        "GroupNormalization",
+        "MeanVarianceNormalization",
+        "Scaler",
+        "Normalizer",
+        "Imputer",
+        "Binarizer",
+    ]
 )
 
 
@@ -52,7 +109,7 @@ class Inference:
 
     def version(self, domain: str) -> int:
         """The version of a domain's operators; 1 of one that the model does not import."""
-        return self._opsets.get(_domain(domain), 1)
+        return int(self._opsets.get(_domain(domain), 1))
 
     def schema(self, node: NodeProto) -> OpSchema | None:
         """What ONNX says of a node's operator; None of one that it does not know."""
@@ -76,7 +133,11 @@ class Inference:
                 schema,
                 node,
                 {name: value.type for name, value in known.items()},
-                {name: _tensor(value, name) for name, value in known.items() if _told(value)},
+                {
+                    name: _tensor(value.data, name)
+                    for name, value in known.items()
+                    if value.data is not None
+                },
                 opset_imports=self._imports,
                 ir_version=self._ir_version,
             )
@@ -124,12 +185,8 @@ def _schema(operator: str, version: int, domain: str) -> OpSchema | None:
         return None
 
 
-def _told(value: Value) -> bool:
-    return value.data is not None
-
-
-def _tensor(value: Value, name: str) -> TensorProto:
-    tensor = numpy_helper.from_array(np.ascontiguousarray(value.data).reshape(value.data.shape))
+def _tensor(array: np.ndarray[Any, Any], name: str) -> TensorProto:
+    tensor = numpy_helper.from_array(np.array(array, order="C"))
     tensor.name = name
     return tensor
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import mmap
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from google.protobuf.message import DecodeError
 from onnx import ModelProto, TypeProto, ValueInfoProto
 
 from aimatrix.dialects.raw import TensorArg
@@ -34,7 +32,7 @@ def parse(structure: bytes) -> ModelProto:
     model = ModelProto()
     try:
         model.ParseFromString(structure)
-    except DecodeError as error:
+    except Exception as error:  # protobuf's own kind, whose place differs between its versions
         raise ValueError("it is damaged") from error
     if not model.HasField("graph") or not model.graph.node:
         raise ValueError("it has no graph")
@@ -82,14 +80,14 @@ def sized(model: ModelProto, dims: Mapping[str, int]) -> dict[str, Value]:
         for axis, name in _open_axes(item.type):
             names = [name, f"{item.name}.{axis}"] if name else [f"{item.name}.{axis}"]
             known.update(names[:1])
-            size = next((dims[name] for name in names if name in dims), None)
+            given_as = next((name for name in names if name in dims), None)
             known.update(names[1:] if names[-1] in dims else ())
-            if size is None:
+            if given_as is None:
                 raise InputError(
                     f"input {item.name!r}: the size of its dimension {axis} is not in the file;"
                     f" give it, for example --dim {names[0]}=1"
                 )
-            bound.tensor_type.shape.dim[axis].dim_value = size
+            bound.tensor_type.shape.dim[axis].dim_value = dims[given_as]
         values[item.name] = _value(item.type, bound)
     unknown = sorted(set(dims) - known)
     if unknown:

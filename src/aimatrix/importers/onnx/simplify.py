@@ -138,15 +138,15 @@ def _padded(merger: _Merger, step: Step) -> None:
     """Pad with zeros before a convolution or an average: its padding."""
     padding = merger.before(step, 0, ("Pad",))
     pads = _zeros_around(padding) if padding is not None else None
-    own = _attribute(step.node, "auto_pad", b"NOTSET")
+    own = attribute(step.node, "auto_pad", b"NOTSET")
     if padding is None or pads is None or own not in (b"NOTSET", b"VALID"):
         return
     half = len(pads) // 2
     spatial = [*pads[2:half], *pads[half + 2 :]]
-    before = _attribute(step.node, "pads", [0] * len(spatial))
+    before = attribute(step.node, "pads", [0] * len(spatial))
     if any((*pads[:2], *pads[half : half + 2])) or len(before) != len(spatial):
         return
-    step.node = _changed(step.node, pads=[sum(pair) for pair in zip(spatial, before)])
+    step.node = _changed(step.node, pads=[sum(pair) for pair in zip(spatial, before, strict=False)])
     merger.skip(padding, step, 0)
 
 
@@ -154,7 +154,7 @@ def _clip(merger: _Merger, step: Step) -> None:
     """Relu before a Clip that lets nothing below zero through: none."""
     relu = merger.before(step, 0, ("Relu",))
     least = step.inputs[1] if len(step.inputs) > 1 else None
-    lowest = _attribute(step.node, "min", None)
+    lowest = attribute(step.node, "min", None)
     if least is not None and least.constant and least.data is not None:
         lowest = float(least.data)
     if relu is not None and lowest is not None and lowest >= 0:
@@ -166,7 +166,7 @@ def _transposed(merger: _Merger, step: Step) -> None:
     for place, name in ((0, "transA"), (1, "transB")):
         transpose = merger.before(step, place, ("Transpose",))
         if transpose is not None and _rank(transpose.inputs[0]) == 2:
-            step.node = _changed(step.node, **{name: 1 - _attribute(step.node, name, 0)})
+            step.node = _changed(step.node, **{name: 1 - attribute(step.node, name, 0)})
             merger.skip(transpose, step, place)
 
 
@@ -256,7 +256,7 @@ def _give_bias(convolution: Step, behind: Step) -> None:
 
 def _zeros_around(padding: Step) -> list[int] | None:
     """The sizes of a Pad that pads with zeros; None of any other."""
-    mode = _attribute(padding.node, "mode", b"constant")
+    mode = attribute(padding.node, "mode", b"constant")
     if mode != b"constant" or len(padding.inputs) > 3:
         return None
     sizes = padding.inputs[1] if len(padding.inputs) > 1 else None
@@ -264,18 +264,19 @@ def _zeros_around(padding: Step) -> list[int] | None:
     if filler is not None and (filler.data is None or np.any(filler.data)):
         return None
     if sizes is None:
-        pads = _attribute(padding.node, "pads", None)
+        pads = attribute(padding.node, "pads", None)
     else:
         pads = sizes.data.tolist() if sizes.constant and sizes.data is not None else None
-    if _attribute(padding.node, "value", 0.0) or not pads or min(pads) < 0:
+    if attribute(padding.node, "value", 0.0) or not pads or min(pads) < 0:
         return None
     return list(pads)
 
 
-def _attribute(node: NodeProto, name: str, default: Any) -> Any:
-    for attribute in node.attribute:
-        if attribute.name == name:
-            return helper.get_attribute_value(attribute)
+def attribute(node: NodeProto, name: str, default: Any) -> Any:
+    """The value of a node's attribute, or the default."""
+    for item in node.attribute:
+        if item.name == name:
+            return helper.get_attribute_value(item)
     return default
 
 
@@ -284,7 +285,7 @@ def _changed(node: NodeProto, **attributes: Any) -> NodeProto:
     changed = NodeProto()
     changed.CopyFrom(node)
     del changed.attribute[:]
-    kept = [attribute for attribute in node.attribute if attribute.name not in attributes]
+    kept = [item for item in node.attribute if item.name not in attributes]
     changed.attribute.extend(kept)
     changed.attribute.extend(
         helper.make_attribute(name, value) for name, value in attributes.items()

@@ -32,7 +32,7 @@ class Step:
     def operator(self) -> str:
         """Its name, with its domain unless that is ONNX's own."""
         if self.node.domain in OWN_DOMAINS:
-            return self.node.op_type
+            return str(self.node.op_type)
         return f"{self.node.domain}::{self.node.op_type}"
 
 

@@ -117,9 +117,10 @@ def contents(tensor: TensorProto) -> np.ndarray[Any, Any] | None:
     if tensor.data_type == TensorProto.STRING:
         return None
     try:
-        return numpy_helper.to_array(tensor)
+        array: np.ndarray[Any, Any] = numpy_helper.to_array(tensor)
     except Exception:  # as many kinds as there are ways to write a tensor wrongly
         return None
+    return array
 
 
 def shape_of(kind: TypeProto) -> tuple[int, ...] | None:

@@ -6,7 +6,7 @@ What is left is a valid ModelProto, small enough to hand on; the weights are ski
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Union
+from typing import Any
 
 #: messages inside messages; protobuf's own readers stop at 100
 _DEEPEST = 96
@@ -61,10 +61,8 @@ _MODEL: dict[str, _Fields] = {
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 
-Source = Union[bytes, bytearray, memoryview, Any]
 
-
-def skeleton(source: Source, largest: int = 1024) -> bytes:
+def skeleton(source: Any, largest: int = 1024) -> bytes:
     """The ModelProto in ``source`` without the data of tensors and lists beyond ``largest`` bytes.
 
     source: a bytes-like object, such as a mapped file, of which only the structure is read.
