@@ -102,7 +102,7 @@ def _open_axes(kind: TypeProto) -> Iterator[tuple[int, str]]:
     """The dimensions whose size is not in the file, with their names."""
     for axis, dim in enumerate(kind.tensor_type.shape.dim):
         if dim.WhichOneof("value") != "dim_value":
-            yield axis, dim.dim_param
+            yield axis, dim.dim_param if isinstance(dim.dim_param, str) else ""
 
 
 def _value(declared: TypeProto, bound: TypeProto) -> Value:

@@ -155,8 +155,8 @@ def _clip(merger: _Merger, step: Step) -> None:
     relu = merger.before(step, 0, ("Relu",))
     least = step.inputs[1] if len(step.inputs) > 1 else None
     lowest = attribute(step.node, "min", None)
-    if least is not None and least.constant and least.data is not None:
-        lowest = float(least.data)
+    if least is not None:
+        lowest = least.data.item() if least.data is not None and least.data.size == 1 else None
     if relu is not None and lowest is not None and lowest >= 0:
         merger.skip(relu, step, 0)
 

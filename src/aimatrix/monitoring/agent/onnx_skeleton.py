@@ -18,6 +18,7 @@ _MOST_KEPT = 64 * 2**20
 # How a field is carried over, beside the name of the message in it; all others are left out:
 # documentation, metadata, training, names of nodes, references to files of weights.
 _AS_IT_IS = ""
+_TEXT = "text"
 _DATA = "data"
 #: an attribute's own data: a list of numbers or texts
 _LIST = "list"
@@ -25,37 +26,42 @@ _LIST = "list"
 _Fields = dict[int, str]
 _MODEL: dict[str, _Fields] = {
     # ir_version, graph, opset_import, functions
-    "model": {1: _AS_IT_IS, 7: "graph", 8: _AS_IT_IS, 25: "function"},
+    "model": {1: _AS_IT_IS, 7: "graph", 8: "opset", 25: "function"},
+    # domain, version
+    "opset": {1: _TEXT, 2: _AS_IT_IS},
     # node, initializer, input, output, value_info, sparse_initializer
     "graph": {1: "node", 5: "tensor", 11: "value", 12: "value", 13: "value", 15: "sparse_tensor"},
-    # name, input, output, attribute, attribute_proto, node, opset_import, domain, value_info,
-    # overload
+    # name, input, output, attribute, domain, overload; attribute_proto, node, opset_import,
+    # value_info
     "function": {
-        **dict.fromkeys((1, 4, 5, 6, 9, 10, 13), _AS_IT_IS),
+        **dict.fromkeys((1, 4, 5, 6, 10, 13), _TEXT),
         11: "attribute",
         7: "node",
+        9: "opset",
         12: "value",
     },
-    # input, output, op_type, domain, overload, attribute
-    "node": {**dict.fromkeys((1, 2, 4, 7, 8), _AS_IT_IS), 5: "attribute"},
-    # name, f, i, tp, type_protos, type, ref_attr_name; s, floats, ints, strings; t, tensors; g,
+    # input, output, op_type, domain, overload; attribute
+    "node": {**dict.fromkeys((1, 2, 4, 7, 8), _TEXT), 5: "attribute"},
+    # name, ref_attr_name; f, i, tp, type_protos, type; s, floats, ints, strings; t, tensors; g,
     # graphs; sparse_tensor, sparse_tensors
     "attribute": {
-        **dict.fromkeys((1, 2, 3, 14, 15, 20, 21), _AS_IT_IS),
+        **dict.fromkeys((1, 21), _TEXT),
+        **dict.fromkeys((2, 3, 14, 15, 20), _AS_IT_IS),
         **dict.fromkeys((4, 7, 8, 9), _LIST),
         **dict.fromkeys((5, 10), "tensor"),
         **dict.fromkeys((6, 11), "graph"),
         **dict.fromkeys((22, 23), "sparse_tensor"),
     },
-    # dims, data_type, name; segments of data and all the fields that hold them
+    # dims, data_type; name; segments of data and all the fields that hold them
     "tensor": {
-        **dict.fromkeys((1, 2, 8), _AS_IT_IS),
+        **dict.fromkeys((1, 2), _AS_IT_IS),
+        8: _TEXT,
         **dict.fromkeys((4, 5, 6, 7, 9, 10, 11), _DATA),
     },
     # values, indices, dims
     "sparse_tensor": {1: "tensor", 2: "tensor", 3: _AS_IT_IS},
     # name, type
-    "value": {1: _AS_IT_IS, 2: _AS_IT_IS},
+    "value": {1: _TEXT, 2: _AS_IT_IS},
 }
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -87,7 +93,7 @@ class _Copy:
     def message(self, name: str, start: int, end: int, depth: int) -> list[bytes]:
         if depth > _DEEPEST:
             raise ValueError(f"its messages are nested more than {_DEEPEST} deep")
-        kinds = _MODEL[name]
+        kinds, content = _MODEL[name], self._content
         pieces: list[bytes] = []
         data: list[bytes] = []
         data_size = 0
@@ -96,6 +102,9 @@ class _Copy:
             if kind is None:
                 continue
             if kind == _AS_IT_IS:
+                pieces.append(self._keep(begin, stop))
+            elif kind == _TEXT:
+                str(content[value:stop], "utf-8")  # raises a ValueError of its own
                 pieces.append(self._keep(begin, stop))
             elif kind in (_DATA, _LIST):
                 data_size += stop - value
