@@ -20,13 +20,14 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parent))
-from mutations import mutated
+from mutations import mutated, mutated_message
 
 from aimatrix import ops
 from aimatrix.dialects import translate
@@ -71,7 +72,7 @@ def main() -> None:
         sizes = []
         for number in range(arguments.files):
             reader = readers[number % len(readers)]
-            content = mutated(choose.choice(reader.seeds), others, choose)
+            content = _damaged(reader, others, choose)
             _try(reader, content, Path(folder), arguments.keep)
             sizes.append(_resident())
     settled = sizes[len(sizes) // 5]
@@ -108,6 +109,19 @@ def _arguments() -> argparse.Namespace:
 
 def _hang(*_: Any) -> None:
     raise HangError
+
+
+def _damaged(reader: Reader, others: list[bytes], choose: random.Random) -> bytes:
+    if reader.name == "ONNX" and choose.random() < 0.7:
+        return mutated_message(_message(choose.choice(reader.seeds)), choose)
+    return mutated(choose.choice(reader.seeds), others, choose)
+
+
+@cache
+def _message(content: bytes) -> Any:
+    import onnx
+
+    return onnx.load_from_string(content)
 
 
 def _try(reader: Reader, content: bytes, folder: Path, keep: Path | None) -> None:
@@ -197,7 +211,11 @@ def _models() -> list[bytes]:
         e = Constant<value_ints=[8]>()
         t = Concat<axis=0>(s, e)
         f = Reshape(p, t)
-        y = Gemm<transB=1>(f, v)
+        g = Gemm<transB=1>(f, v)
+        n = Constant<value_int=3>()
+        k = Constant<value = bool {1}>()
+        y = Loop(n, k, g) <body = step (int64 i, bool more, float[batch,10] h) =>
+            (bool go, float[batch,10] o) { go = Identity(more) o = Tanh(h) }>
     }"""
     return [light.read_bytes(), parser.parse_model(text).SerializeToString()]
 

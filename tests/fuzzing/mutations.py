@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 import re
+from typing import Any
 
 #: numbers at which readers break: the ends of what words of the usual lengths hold, and beyond
 NUMBERS = (
@@ -18,6 +19,61 @@ BYTES = (0x00, 0x01, 0x7F, 0x80, 0xFF, 0x08, 0x0A, 0x12, 0x22, 0x2A, 0x3A, ord("
 
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?")
 _TOKEN = re.compile(rb'"[^"]{0,60}"|-?\d+|[\[\]{},:]')
+
+
+def mutated_message(message: Any, choose: random.Random) -> bytes:
+    """A protobuf message with one to eight fields changed, so that it is still one."""
+    changed = type(message)()
+    changed.CopyFrom(message)
+    for _ in range(choose.choice((1, 1, 2, 3, 8))):
+        _change_field(changed, choose)
+    return bytes(changed.SerializeToString())
+
+
+def _change_field(message: Any, choose: random.Random) -> None:
+    """Go down by chance, and give a field another value, another place, or none."""
+    fields = message.ListFields()
+    if not fields:
+        return
+    field, value = choose.choice(fields)
+    inside = field.type == field.TYPE_MESSAGE
+    repeated = not isinstance(value, (bytes, str)) and hasattr(value, "__len__")
+    if repeated and choose.random() < (0.3 if inside else 1):
+        _change_list(value, field, choose)
+    elif inside:
+        _change_field(choose.choice(value) if repeated else value, choose)
+    else:
+        setattr(message, field.name, _other(value, field, choose))
+
+
+def _change_list(values: Any, field: Any, choose: random.Random) -> None:
+    place = choose.randrange(len(values))
+    what = choose.choice(("drop", "again", "swap", "other"))
+    if what == "drop":
+        del values[place]
+    elif field.type == field.TYPE_MESSAGE:
+        # a node before the one that it reads, a node twice
+        copy = type(values[place])()
+        copy.CopyFrom(values[place if what == "again" else choose.randrange(len(values))])
+        values.insert(choose.randrange(len(values) + 1), copy)
+    elif what == "again":
+        values.extend([values[place]] * choose.choice((1, 10, 1000)))
+    else:
+        another = values[choose.randrange(len(values))]
+        values[place] = another if what == "swap" else _other(another, field, choose)
+
+
+def _other(value: Any, field: Any, choose: random.Random) -> Any:
+    if isinstance(value, (bytes, str)):
+        words = ("", "x", "y", "w", "Conv", "Loop", "NOTSET", "a" * 5000)
+        word = choose.choice(words)
+        return word if isinstance(value, str) else word.encode()
+    if isinstance(value, float):
+        return choose.choice((0.0, -1.0, float("inf"), float("nan")))
+    if field.type == field.TYPE_ENUM:
+        return choose.choice(field.enum_type.values).number
+    bits = 31 if field.type == field.TYPE_INT32 else 63
+    return choose.choice((0, 1, -1, 2, 3, 7, 1000, 2**20, 2**31 - 1, 2**bits - 1, -(2**bits)))
 
 
 def mutated(content: bytes, others: list[bytes], choose: random.Random) -> bytes:

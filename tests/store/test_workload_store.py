@@ -215,6 +215,16 @@ def test_an_empty_file_and_damaged_pages_are_named(store: WorkloadStore) -> None
             store.totals()
 
 
+def test_text_that_is_none_is_damage(store: WorkloadStore) -> None:
+    path = store.append([record()])
+    assert path is not None
+    table = pq.read_table(path)
+    names = pa.array([b"\xff\xfe"], pa.binary()).view(pa.string())
+    pq.write_table(table.set_column(2, table.schema.field("app"), names), path)
+    with pytest.raises(InputError, match="is damaged"):
+        store.totals()
+
+
 def test_missing_and_empty_stores_say_how_to_record(store: WorkloadStore) -> None:
     with pytest.raises(InputError, match=r"no such store; record one with: aimatrix monitor"):
         store.totals()

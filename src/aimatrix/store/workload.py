@@ -167,6 +167,7 @@ def _load(path: Path) -> pa.Table | None:
                 return None
             _check_schema(path, version, parquet.schema_arrow)
             table = schema.complete(parquet.read(columns=schema.SCHEMA.names))
+            table.validate(full=True)  # a file may call any bytes text
     except PermissionError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except (pa.ArrowException, OSError, ValueError) as error:
