@@ -22,20 +22,20 @@ def load(path: Path) -> ModelProto:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return parse(skeleton(data))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise InputError(f"cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise InputError(f"{path}: is not an ONNX model ({error}); export it again") from error
+        raise InputError(f"is not an ONNX model ({error}); export it again") from error
 
 
 def parse(structure: bytes) -> ModelProto:
-    """The model that a skeleton is of. Raises ValueError, with the reason, for anything else."""
+    """The model that a skeleton is of. Raises InputError for anything else."""
     model = ModelProto()
     try:
         model.ParseFromString(structure)
     except Exception as error:  # protobuf's own kind, whose place differs between its versions
-        raise ValueError("it is damaged") from error
+        raise InputError("is not an ONNX model; export it again") from error
     if not model.HasField("graph") or not model.graph.node:
-        raise ValueError("it has no graph")
+        raise InputError("is not an ONNX model: it has no graph with nodes; export it again")
     if not model.opset_import:
         model.opset_import.add(domain="", version=1)
     return model
