@@ -19,16 +19,17 @@ from typing import IO, Any
 
 from aimatrix.errors import InputError
 
-#: characters of one item, or of blanks on end, in text; the largest known items have a tenth
-LONGEST_ITEM = 8 << 20
+#: characters of one item, or of blanks on end, in text; the largest known have a third
+LONGEST_ITEM = 4 << 20
 #: bytes of a whole file, unpacked
 LARGEST_FILE = 8 << 30
 #: a packed file may unpack to so many times its size; traces reach 20 to 40, deflate itself 1032
-MOST_PACKED = 200
+MOST_PACKED = 100
 #: bytes that any file may unpack to
-SMALL_FILE = 64 << 20
+SMALL_FILE = 16 << 20
 
 _CHUNK = 1 << 18
+_LONGEST_WORD = 16  # "-Infinity", and an escape
 _GZIP = b"\x1f\x8b"
 _BLANKS = re.compile(r"[ \t\n\r]*")
 
@@ -148,6 +149,11 @@ def _decode(text: str, at: int) -> tuple[Any, int]:
         return _SLOW_DECODER.raw_decode(text, at)
 
 
+def _may_be_cut_off(error: json.JSONDecodeError) -> bool:
+    """Whether more text could mend it: it is a string without an end, or at the end."""
+    return error.msg.startswith("Unterminated") or error.pos > len(error.doc) - _LONGEST_WORD
+
+
 class _Text:
     """The text of a file and a place in it; raises ValueError where it is no JSON."""
 
@@ -179,8 +185,8 @@ class _Text:
             try:
                 value, end = _decode(self._text, self._at)
                 is_whole = end < len(self._text) or self._is_over
-            except json.JSONDecodeError:
-                if self._is_over:
+            except json.JSONDecodeError as error:
+                if self._is_over or not _may_be_cut_off(error):
                     raise
                 is_whole = False
             if is_whole:
