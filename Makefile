@@ -12,7 +12,7 @@ TORCH ?=
 DEMO := aimatrix-demo
 NATIVE := src/aimatrix/monitoring/native
 
-.PHONY: demo test lint bench tables validation reference clean FORCE
+.PHONY: demo test lint bench fuzz tables validation reference clean FORCE
 
 demo: $(VENV)/native.stamp
 	$(BIN)/aimatrix demo -o $(DEMO)
@@ -30,6 +30,10 @@ bench: $(DEMO)/profile.json
 	$(BIN)/python benchmarks/monitor_overhead.py --quick
 	$(BIN)/python benchmarks/store_speed.py
 	$(BIN)/python benchmarks/store_size.py
+
+# what the readers of files make of 10,000 damaged ones; some three minutes
+fuzz: $(VENV)/dev.stamp
+	$(BIN)/python tests/fuzzing/fuzz_readers.py --files 10000
 
 # the poster's two tables, ours beside the published ones (README)
 tables: $(VENV)/demo.stamp
