@@ -53,10 +53,17 @@ def elementwise(kind: str) -> Callable[[str, Arguments], Translation]:
 
 
 def each_element(taken: Sequence[Shape], given: Sequence[Shape]) -> dict[str, Any]:
-    """Attributes of an elementwise call; outputs only where not one of the inputs' common shape."""
+    """Attributes of an elementwise call; outputs only where not one of the inputs' common shape.
+
+    Outputs that are not known are taken for one of that shape.
+    """
     try:
         common = broadcast(tuple(taken))
     except InputError:
         common = None
     attributes: dict[str, Any] = {"inputs": list(taken)}
-    return attributes if list(given) == [common] else {**attributes, "outputs": list(given)}
+    return (
+        attributes
+        if not given or list(given) == [common]
+        else {**attributes, "outputs": list(given)}
+    )

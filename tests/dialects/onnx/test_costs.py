@@ -365,6 +365,31 @@ COSTS: dict[str, tuple[RawCall, str, int, int, int]] = {
         24,
         24,
     ),
+    "sum over axes that are not told": (
+        node("ReduceSum", [[2, 3, 4], ([2], "int64")], [[3]], keepdims=0),
+        "reduction",
+        0,
+        96,
+        12,
+    ),
+    "sum over kept axes that are not told": (
+        node("ReduceSum", [[2, 3, 4], ([1], "int64")], [[2, 1, 4]]),
+        "reduction",
+        0,
+        96,
+        32,
+    ),
+    "weights in a format of their own": (
+        node(
+            "com.microsoft::MatMulFpQ4",
+            [[2, 3, 64], ([999], "uint8"), ([2], "int64")],
+            [[2, 3, 16]],
+        ),
+        "matmul",
+        6 * 64 * 16,
+        4 * (6 * 64 + 64 * 16),
+        4 * 96,
+    ),
     "causal filter along time": (
         node("CausalConvWithState", [[2, 6, 10], [6, 1, 4], [6], [2, 6, 3]], [[2, 6, 10]]),
         "convolution",

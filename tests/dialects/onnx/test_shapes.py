@@ -282,12 +282,26 @@ def test_a_shape_is_what_onnx_runtime_gives(name: str) -> None:
             node("com.microsoft::NhwcFusedConv", [[1, 8, 8, 3], [4, 3, 3, 3]], []),
             [(1, 6, 6, 4)],
         ),
+        (
+            node("com.microsoft.nchwc::ReorderOutput", [[1, 16, 6, 6]], [], channels=12),
+            [(1, 12, 6, 6)],
+        ),
+        (
+            node(
+                "com.ms.internal.nhwc::MaxPool",
+                [[1, 8, 8, 3]],
+                [],
+                kernel_shape=(2, 2),
+                strides=(2, 2),
+            ),
+            [(1, 4, 4, 3)],
+        ),
         (node("com.microsoft::BiasSplitGelu", [[2, 5, 16], [16]], []), [(2, 5, 8)]),
         (node("com.microsoft::Rfft", [[3, 16]], [], onesided=1, signal_ndim=1), [(3, 9, 2)]),
         (node("com.microsoft::Irfft", [[3, 9, 2]], [], onesided=1, signal_ndim=1), [(3, 16)]),
     ],
 )
-def test_a_shape_that_onnx_runtime_gives_on_a_gpu_alone(
+def test_a_shape_of_what_runs_elsewhere_or_never_alone(
     raw: RawCall, shapes: list[tuple[int, ...]]
 ) -> None:
     assert [item.shape for item in output_shapes(raw) or ()] == shapes

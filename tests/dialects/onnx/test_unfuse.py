@@ -15,6 +15,32 @@ from aimatrix.dialects.raw import RawCall
 #: name -> (fused node, operators that it stands for, their multiply-adds)
 NODES: dict[str, tuple[RawCall, str, int]] = {
     "no fused one": (node("Relu", [[2, 3]], [[2, 3]]), "Relu", 0),
+    "attention without a past": (
+        node("Attention", [[1, 2, 5, 8], [1, 2, 5, 8], [1, 2, 5, 8]], [[1, 2, 5, 8]]),
+        "Attention",
+        2 * 25 * 16,
+    ),
+    "attention with a past that it hands on": (
+        node(
+            "Attention",
+            [[1, 1, 16], [1, 1, 16], [1, 1, 16], None, [1, 2, 6, 8], [1, 2, 6, 8]],
+            [[1, 1, 16], [1, 2, 7, 8], [1, 2, 7, 8]],
+            q_num_heads=2,
+            kv_num_heads=2,
+        ),
+        "Concat Concat Attention",
+        2 * 7 * 16,
+    ),
+    "causal filter and activation": (
+        node(
+            "CausalConvWithState",
+            [[2, 6, 10], [6, 1, 4], [6], [2, 6, 3]],
+            [[2, 6, 10]],
+            activation="silu",
+        ),
+        "CausalConvWithState Swish",
+        2 * 6 * 10 * 4,
+    ),
     "convolution, sum and activation": (
         node(
             "com.microsoft::FusedConv",

@@ -110,17 +110,20 @@ def _deformed(_: str, arguments: Arguments) -> Translation:
 
 def _causal(_: str, arguments: Arguments) -> Translation:
     """Each channel filtered along time, behind a state that is as long as the filter, less one."""
+    if arguments.get("channels_last") or arguments.get("ndim", 1) != 1:
+        raise ValueError("a causal filter along more than time")
     (batch, channels, steps), filters = shape(arguments, 0), shape(arguments, 1)
+    dilation = arguments.get("dilation", 1)
     return "conv1d", {
         "batch": batch,
         "in_channels": channels,
         "out_channels": channels,
         "groups": channels,
-        "input_size": (steps + filters[-1] - 1,),
+        "input_size": (steps + dilation * (filters[-1] - 1),),
         "kernel_size": filters[2:],
         "stride": (1,),
         "padding": (0,),
-        "dilation": (1,),
+        "dilation": (dilation,),
         "output_padding": (0,),
         "bias": operand(arguments, 2) is not None,
     }
@@ -140,5 +143,5 @@ RULES: dict[str, Rule] = {
     "com.microsoft::ConvTransposeWithDynamicPads": Rule("convolution", _transposed(1, 3)),
     "com.ms.internal.nhwc::QLinearConvTranspose": Rule("convolution", _transposed(3, 8)),
     "DeformConv": Rule("contraction", _deformed),
-    "CausalConvWithState": Rule("convolution", _causal),
+    **same(Rule("convolution", _causal), "CausalConvWithState com.microsoft::CausalConvWithState"),
 }

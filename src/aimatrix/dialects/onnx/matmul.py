@@ -72,6 +72,17 @@ def _packed_weights(bias: int) -> Callable[[str, Arguments], Translation]:
     return translation
 
 
+def _by_output(bias: int) -> Callable[[str, Arguments], Translation]:
+    """Weights in a format of their own, whose outputs are known from what comes out."""
+
+    def translation(_: str, arguments: Arguments) -> Translation:
+        *outer, k = shape(arguments, 0)
+        n, given = outputs(arguments)[0][-1], operand(arguments, bias) is not None
+        return "linear", {"batch": 1, "m": prod(outer), "n": n, "k": k, "bias": given}
+
+    return translation
+
+
 def _fitted(place: int) -> Callable[[str, Arguments], Translation]:
     """A linear model of ``ai.onnx.ml``, whose coefficients are attributes: by its scores."""
 
@@ -101,6 +112,9 @@ RULES: dict[str, Rule] = {
     "com.microsoft::QGemm": Rule("matmul", _general(3, 6)),
     "com.microsoft::MatMulNBits": Rule("matmul", _packed_weights(5)),
     "com.microsoft::MatMulBnb4": Rule("matmul", _packed_weights(3)),  # no bias
+    **same(Rule("matmul", _by_output(3)), "com.microsoft::MatMulFpQ4 com.microsoft::MatMulPacked"),
+    "com.microsoft::MatMulBlockQuantizedFp4Weight": Rule("matmul", _by_output(5)),
+    "com.microsoft::MatMulBlockQuantizedFp8Weight": Rule("matmul", _by_output(4)),
     "ai.onnx.ml::LinearRegressor": Rule("matmul", _fitted(0)),
     "ai.onnx.ml::LinearClassifier": Rule("matmul", _fitted(1)),
     "AffineGrid": Rule("matmul", _affine_grid),

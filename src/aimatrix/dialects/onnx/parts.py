@@ -15,7 +15,8 @@ class Parts:
 
     def __init__(self, raw: RawCall) -> None:
         self._raw = raw
-        self._inputs: tuple[Any, ...] = tuple(raw.arguments["inputs"])
+        #: None for an input that is left out
+        self.inputs: tuple[TensorArg | None, ...] = tuple(raw.arguments["inputs"])
         self._outputs: tuple[Any, ...] = tuple(raw.arguments.get("outputs", ()))
         self.calls: list[RawCall] = []
 
@@ -26,7 +27,7 @@ class Parts:
 
     def input(self, place: int) -> TensorArg | None:
         """The fused call's input of that place; None where it is left out."""
-        return self._inputs[place] if place < len(self._inputs) else None
+        return self.inputs[place] if place < len(self.inputs) else None
 
     def given(self, place: int) -> TensorArg:
         """As `input`. Raises ValueError where it is left out."""
@@ -67,6 +68,10 @@ class Parts:
             RawCall(name, arguments, phase=self._raw.phase, dialect=self._raw.dialect)
         )
         return output
+
+    def whole(self) -> None:
+        """Add the fused call as it is: it is no fused one after all."""
+        self.calls.append(self._raw)
 
     def each(
         self, operator: str, *inputs: TensorArg, output: TensorArg | None = None, **attributes: Any

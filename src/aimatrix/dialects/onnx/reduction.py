@@ -10,7 +10,7 @@ from aimatrix.dialects.rule import Arguments, Rule, Shape, Translation, same
 
 
 def _reduction(kind: str) -> Rule:
-    """Over the axes that an attribute or an input tells; else over those that became one."""
+    """Over the axes that an attribute or an input tells; else over those that the output lacks."""
     return Rule("reduction", _over_axes(kind), ("axes",))
 
 
@@ -21,8 +21,9 @@ def _over_axes(kind: str) -> Callable[[str, Arguments], Translation]:
         if not dims and taken and outputs(arguments) == [taken]:
             # over no axis: as over one behind, of one element
             return kind, {"input": (*taken, 1), "dims": (-1,), "keepdim": False}
-        if not dims and keepdim and "axes" not in arguments:
-            dims = _became_one(taken, outputs(arguments)[0])
+        if not dims and "axes" not in arguments:
+            given = outputs(arguments)[0]
+            dims = _became_one(taken, given) if keepdim else _left_out(taken, given)
         return kind, {"input": taken, "dims": dims, "keepdim": keepdim}
 
     return translation
@@ -33,6 +34,19 @@ def _became_one(taken: Shape, given: Shape) -> tuple[int, ...]:
     pairs = enumerate(zip(taken, given, strict=True))
     dims = tuple(axis for axis, (before, after) in pairs if before != after)
     return () if all(size == 1 for size in given) else dims
+
+
+def _left_out(taken: Shape, given: Shape) -> tuple[int, ...]:
+    """The axes that an output lacks; where more than one choice fits, they are alike."""
+    dims, left = [], list(given)
+    for axis, size in enumerate(taken):
+        if left and left[0] == size:
+            left.pop(0)
+        else:
+            dims.append(axis)
+    if left:
+        raise ValueError(f"a reduction of {taken} gives no {given}")
+    return tuple(dims)
 
 
 def _along_axis(kind: str, default: int) -> Callable[[str, Arguments], Translation]:

@@ -212,7 +212,7 @@ def _dequantised(parts: Parts) -> Outputs:
 
 
 def _joined(parts: Parts) -> Outputs:
-    tensors = [tensor for tensor in parts.attribute("inputs")[2::3] if tensor is not None]
+    tensors = [tensor for tensor in parts.inputs[2::3] if tensor is not None]
     call = OpCall.create(
         "movement",
         "cat",
@@ -267,8 +267,40 @@ def _distances(parts: Parts) -> Outputs:
     return (shaped(a, (a.shape[0], b.shape[0])),)
 
 
-def _named(inferring: Inferring, names: str) -> dict[str, Inferring]:
-    return {f"com.microsoft::{name}": inferring for name in names.split()}
+def _reordered(parts: Parts) -> Outputs:
+    """Into blocks of channels, of an input that may have its channels last."""
+    taken = parts.given(0)
+    return (shaped(taken, channels_first(parts.name, taken.shape, parts.attributes())),)
+
+
+def _ordered_back(parts: Parts) -> Outputs:
+    """Out of blocks of channels, of which the last may have been filled up."""
+    batch, _, *sides = parts.given(0).shape
+    channels = parts.attribute("channels")
+    last = has_channels_last(parts.name, parts.attributes())
+    return (
+        shaped(parts.given(0), (batch, *sides, channels) if last else (batch, channels, *sides)),
+    )
+
+
+def _enlarged(parts: Parts) -> Outputs:
+    taken, factors = parts.given(0), parts.attribute("scales")
+    sizes = [size * factor for size, factor in zip(taken.shape, factors, strict=True)]
+    return (shaped(taken, sizes),)
+
+
+def _named(inferring: Inferring, names: str, domain: str = "com.microsoft") -> dict[str, Inferring]:
+    return {f"{domain}::{name}": inferring for name in names.split()}
+
+
+def _in_layout(domain: str) -> dict[str, Inferring]:
+    """Convolutions and poolings in another order of their tensors' axes."""
+    return {
+        **_named(_slid(1), "Conv", domain),
+        **_named(_slid(3), "QLinearConv", domain),
+        **_named(_slid(None), "MaxPool AveragePool LpPool QLinearAveragePool", domain),
+        **_named(_pooled_to_one, "GlobalAveragePool GlobalMaxPool GlobalLpPool", domain),
+    }
 
 
 #: products whose output is scaled -> the place of the scale
@@ -312,4 +344,9 @@ _OUTPUTS: dict[str, Inferring] = {
     **_named(_signal, "Irfft"),
     **_named(_distances, "CDist"),
     **_named(_broadcast(0, 1), "ComplexMul ComplexMulConj"),
+    **_in_layout("com.ms.internal.nhwc"),
+    **_in_layout("com.microsoft.nchwc"),
+    **_named(_reordered, "ReorderInput", "com.microsoft.nchwc"),
+    **_named(_ordered_back, "ReorderOutput", "com.microsoft.nchwc"),
+    **_named(_enlarged, "Upsample", "com.microsoft.nchwc"),
 }

@@ -52,7 +52,7 @@ def _activated(operator: str, operands: int | None = None) -> Unfusing:
 
     def parts_of(parts: Parts) -> None:
         own = parts.attributes(*_ACTIVATION_ATTRIBUTES)
-        taken = parts.attribute("inputs")
+        taken = parts.inputs
         y = parts.call(operator, taken[:operands], parts.result(), **own)
         for added in taken[operands:] if operands else ():
             if added is not None:
@@ -217,7 +217,11 @@ _ACTIVATION_ATTRIBUTES = (
     "activation_axis",
 )
 #: operators that may have an activation behind, by an attribute, as ONNX Runtime's layouts do
-_ACTIVATING = ("com.ms.internal.nhwc::", "CausalConvWithState")
+_ACTIVATING = (
+    "com.ms.internal.nhwc::",
+    "CausalConvWithState",
+    "com.microsoft::CausalConvWithState",
+)
 
 _FUSED: dict[str, Unfusing] = {
     "com.microsoft::FusedConv": _activated("Conv", 3),

@@ -1,4 +1,4 @@
-"""ONNX Runtime's attentions as projections, biases, caches, and ONNX's own attention.
+"""Attentions of ONNX Runtime as projections, biases, caches, and ONNX's own attention.
 
 Each kind has another way to hand over queries, keys and values; all end in one `Attention` of
 (batch, heads, length, features), or (batch, length, features of all heads), whose cost is known.
@@ -25,6 +25,19 @@ class _Heads:
     value: TensorArg
     heads: int
     kv_heads: int
+
+
+def _attention_with_cache(parts: Parts) -> None:
+    """ONNX's own: keys and values go behind those of the past, which it hands on."""
+    past, present = (parts.input(4), parts.input(5)), (parts.output(1), parts.output(2))
+    if past[0] is None:
+        parts.whole()
+        return
+    groups = parts.attribute("kv_num_heads", 1)  # told unless the tensors have an axis of heads
+    key = _behind(parts, parts.given(1), groups, past[0], present[0])
+    value = _behind(parts, parts.given(2), groups, past[1], present[1])
+    taken = [parts.given(0), key, value, parts.input(3)]
+    parts.call("Attention", taken, parts.result(), **parts.attributes())
 
 
 def _self_attention(parts: Parts) -> None:
@@ -226,6 +239,7 @@ def _core(
 
 #: fused attention -> how it is taken apart
 ATTENTION: dict[str, Callable[[Parts], object]] = {
+    "Attention": _attention_with_cache,
     "com.microsoft::Attention": _self_attention,
     "com.microsoft::QAttention": _quantised_self_attention,
     "com.microsoft::DecoderMaskedSelfAttention": _self_attention,
