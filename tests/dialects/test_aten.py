@@ -397,7 +397,7 @@ class TestTheRest:
         one = {"self": TensorArg((2, 3)), "dim": 1}
         assert translate(RawCall("aten::max", one, overload="dim")).family == "reduction"
 
-    def test_packed_weights_do_not_tell_their_shapes(self) -> None:
+    def test_packed_weights_that_tell_nothing_leave_a_layer_unknown(self) -> None:
         seen = translate(RawCall("quantized::linear", {"X": TensorArg((2, 3), "quint8")}))
         assert (seen.family, ops.cost(seen).macs) == ("unknown", None)
 

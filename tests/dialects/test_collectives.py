@@ -41,7 +41,13 @@ def run():
         dist.send(x, 1)
     else:
         dist.recv(x, 0)
+    dist.scatter(x, [x, x] if rank == 0 else None, 0)
+    dist.gather(x, [x.clone(), x.clone()] if rank == 0 else None, 0)
+    alone = [dist.new_group([each]) for each in range(2)][rank]
+    dist.all_reduce(x, group=alone)
     functional.all_gather_tensor(x, 0, dist.group.WORLD).sum()
+    functional.all_reduce(x, "sum", dist.group.WORLD).sum()
+    functional.reduce_scatter_tensor(long, "sum", 0, dist.group.WORLD).sum()
     dist.barrier()
 
 calls = [translate(raw) for raw in record_calls(run, ATTRIBUTES)]
@@ -68,20 +74,24 @@ def test_bytes_and_group_size_of_two_processes(tmp_path: Path) -> None:
         seen = json.loads(output.splitlines()[-1])
         assert seen["unknown"] == []
         assert seen["collectives"] == [
-            ["all_reduce", 24, 24, None],
+            ["all_reduce", 24, 24, 2],
             ["all_gather", 24, 48, 2],
             ["all_gather", 24, 48, 2],
             ["reduce_scatter", 48, 24, 2],
-            ["all_to_all", 24, 24, None],
-            ["broadcast", 24, 24, None],
-            ["reduce", 24, 24, None],
-            ["send", 24, 0, None] if rank == 0 else ["recv", 0, 24, None],
+            ["all_to_all", 24, 24, 2],
+            ["broadcast", 24, 24, 2],
+            ["reduce", 24, 24, 2],
+            ["send", 24, 0, 2] if rank == 0 else ["recv", 0, 24, 2],
+            ["scatter", 48 if rank == 0 else 0, 24, 2],
+            ["gather", 24, 48 if rank == 0 else 0, 2],
+            ["all_reduce", 24, 24, 1],
             ["all_gather", 24, 48, 2],
+            ["all_reduce", 24, 24, 2],
+            ["reduce_scatter", 48, 24, 2],
         ]
 
 
 def test_what_a_capture_does_not_tell_is_left_out() -> None:
-    """A list of lists of tensors does not reach a spool."""
     arguments = {"output_tensors": (None,), "input_tensors": (TensorArg((6,)),)}
     seen = translate(RawCall("c10d::allgather_", arguments))
     assert (seen.kind, seen["group_size"]) == ("all_gather", None)

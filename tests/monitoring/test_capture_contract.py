@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from aimatrix import ops
+from aimatrix.dialects.aten import ATTRIBUTES, translate
 from aimatrix.monitoring.agent.activation import CAPTURES
 
 pytest.importorskip("torch")
@@ -340,3 +342,134 @@ def test_torch_without_a_call_leaves_dynamo_alone(seen) -> None:
         print("torch._dynamo" in sys.modules)
     """)
     assert outcome.stdout == "False\n"
+
+
+def macs_of(outcome, family: str) -> int:
+    calls = [(translate(count.raw), count.calls) for count in outcome.counts]
+    return sum((ops.cost(call).macs or 0) * times for call, times in calls if call.family == family)
+
+
+def test_quantised_layers_do_as_many_multiply_adds_as_those_that_they_were_made_of(seen) -> None:
+    outcome = seen(
+        """
+        import torch, warnings
+        warnings.simplefilter("ignore")
+        from torch import nn
+        quantization = torch.ao.quantization
+
+        class Small(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.begin, self.end = quantization.QuantStub(), quantization.DeQuantStub()
+                self.wide = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+                self.relu = nn.ReLU()
+                self.grouped = nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=4, bias=False)
+                self.back = nn.ConvTranspose2d(8, 6, 2, 2)
+                self.head = nn.Linear(6, 5)
+
+            def forward(self, x):
+                x = self.relu(self.wide(self.begin(x)))
+                x = self.back(self.grouped(x))
+                return self.end(self.head(x.mean((2, 3))))
+
+        model = Small().eval()
+        model.qconfig = quantization.get_default_qconfig("fbgemm")
+        model.back.qconfig = quantization.QConfig(  # has no scales of each channel
+            quantization.default_observer, quantization.default_weight_observer)
+        fused = quantization.fuse_modules(model, [["wide", "relu"]])
+        words = nn.LSTM(8, 16, 2, bidirectional=True)
+        with torch.no_grad():
+            prepared = quantization.prepare(fused)
+            prepared(torch.rand(2, 3, 16, 16))
+            quantized = quantization.convert(prepared)
+            for _ in range(3):
+                quantized(torch.rand(2, 3, 16, 16))
+            quantization.quantize_dynamic(words, {nn.LSTM})(torch.rand(5, 3, 8))
+    """,
+        attributes=ATTRIBUTES,
+    )
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    places = 2 * 8 * 8
+    of_wide = places * 8 * 3 * 9
+    of_all = of_wide + places * 8 * 2 * 9 + places * 8 * 6 * 4
+    assert macs_of(outcome, "convolution") == 4 * of_all  # with the one that was observed
+    assert macs_of(outcome, "matmul") == 4 * 2 * 6 * 5
+    assert macs_of(outcome, "recurrent") == 5 * 3 * 2 * 4 * 16 * (8 + 16 + 32 + 16)
+    assert outcome.calls("quantized::conv2d_relu") == 3
+
+
+def test_packed_weights_where_others_have_been(seen) -> None:
+    """The address of an object that is gone may be that of the next."""
+    outcome = seen(
+        """
+        import torch, warnings
+        warnings.simplefilter("ignore")
+        for features in range(1, 101):
+            weight = torch.quantize_per_tensor(torch.rand(features, 4), 0.1, 0, torch.qint8)
+            packed = torch.ops.quantized.linear_prepack(weight, None)
+            torch.ops.quantized.linear_dynamic(torch.rand(1, 4), packed)
+            del packed
+    """,
+        attributes=ATTRIBUTES,
+    )
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert macs_of(outcome, "matmul") == 4 * sum(range(1, 101))
+
+
+def test_equal_quantised_layers_are_one_signature(seen) -> None:
+    outcome = seen(
+        """
+        import torch, warnings
+        warnings.simplefilter("ignore")
+        layers = [torch.ao.nn.quantized.dynamic.Linear(4, 6) for _ in range(20)]
+        for layer in layers:
+            layer(torch.rand(3, 4))
+    """,
+        attributes=ATTRIBUTES,
+    )
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    (count,) = [c for c in outcome.counts if c.raw.name == "quantized::linear_dynamic"]
+    assert count.calls == 20
+
+
+def test_collectives_tell_how_many_processes_take_part(seen, tmp_path: Path) -> None:
+    outcome = seen(
+        f"""
+        import os, subprocess, sys, warnings
+        warnings.simplefilter("ignore")
+        if len(sys.argv) == 1:
+            ranks = [subprocess.Popen([sys.executable, __file__, str(rank)]) for rank in range(2)]
+            sys.exit(max(each.wait() for each in ranks))
+        import torch
+        import torch.distributed as dist
+        import torch.distributed._functional_collectives as functional
+
+        rank = int(sys.argv[1])
+        dist.init_process_group(
+            "gloo", init_method="file://{tmp_path}/meeting", rank=rank, world_size=2)
+        x = torch.rand(6)
+        alone = [dist.new_group([each]) for each in range(2)][rank]
+        dist.all_reduce(x)
+        dist.all_reduce(x, group=alone)
+        dist.all_gather([torch.empty(6), torch.empty(6)], x)
+        dist.gather(x, [torch.empty(6), torch.empty(6)] if rank == 0 else None, 0)
+        functional.all_reduce(x, "sum", dist.group.WORLD).sum()
+        dist.destroy_process_group()
+    """,
+        attributes=ATTRIBUTES,
+    )
+    assert outcome.returncode == 0
+    found: dict[tuple[object, ...], int] = {}
+    for count in outcome.counts:
+        call = translate(count.raw)
+        if call.family == "collective":
+            cost = ops.cost(call)
+            what = (call.kind, call["group_size"], cost.bytes_read, cost.bytes_written)
+            found[what] = found.get(what, 0) + count.calls
+    assert found == {
+        ("all_reduce", 2, 24, 24): 4,
+        ("all_reduce", 1, 24, 24): 2,
+        ("all_gather", 2, 24, 48): 2,
+        ("gather", 2, 24, 48): 1,
+        ("gather", 2, 24, 0): 1,
+    }

@@ -43,11 +43,16 @@ def same(rule: Rule, names: str) -> dict[str, Rule]:
 def tensors(arguments: Arguments) -> Iterator[TensorArg]:
     """All tensors that an operator took, those of lists too, in the order of its schema."""
     for name, value in arguments.items():
-        if name in _GIVEN:
-            continue
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, TensorArg):
-                yield item
+        if name not in _GIVEN:
+            yield from _inside(value)
+
+
+def _inside(value: Any) -> Iterator[TensorArg]:
+    if isinstance(value, TensorArg):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _inside(item)
 
 
 def canonical(raw: RawCall, name: str, rule: Rule | None) -> OpCall:

@@ -13,21 +13,26 @@ _INPUTS = ("tensors", "tensor", "input", "inputs", "input_tensor", "input_tensor
 _OUTPUTS = ("output", "outputs", "output_tensor", "output_tensors", "output_lists", "out")
 #: kinds of which what comes out is as large as what goes in
 _SAME_SIZE = ("all_reduce", "broadcast", "reduce", "all_to_all")
+#: kinds of which it is larger or smaller by the number of processes
+_RESIZING = ("all_gather", "reduce_scatter")
+
+
+#: arguments that tell how many processes there are: a capture gives this number of a group
+_GROUPS = ("group_size", "process_group", "group_name")
 
 
 def _collective(kind: str) -> Rule:
-    reads = ("group_size",) if kind in ("all_gather", "reduce_scatter") else ()
-    return Rule("collective", _translation(kind), reads)
+    return Rule("collective", _translation(kind), _GROUPS)
 
 
 def _translation(kind: str) -> Callable[[str, Arguments], Translation]:
     def rule(_: str, arguments: Arguments) -> Translation:
         inputs = list(_shapes(arguments, _INPUTS))
         outputs = list(_shapes(arguments, _OUTPUTS))
-        size = arguments.get("group_size")
+        size = next((arguments[name] for name in _GROUPS if _is_told(arguments, name)), None)
         if not outputs and kind in _SAME_SIZE:
             outputs = inputs
-        elif not outputs and size is not None:
+        elif not outputs and size is not None and kind in _RESIZING:
             outputs = [_resized(kind, shape, size) for shape in inputs]
         elif kind == "recv":
             inputs, outputs = [], inputs
@@ -38,6 +43,11 @@ def _translation(kind: str) -> Callable[[str, Arguments], Translation]:
         }
 
     return rule
+
+
+def _is_told(arguments: Arguments, name: str) -> bool:
+    """Whether an argument tells a size: a recorded trace has the group's name in its place."""
+    return isinstance(arguments.get(name), int)
 
 
 def _shapes(arguments: Arguments, names: tuple[str, ...]) -> Iterator[Shape]:
@@ -55,7 +65,7 @@ def _flat(value: Any) -> Iterator[Shape]:
 
 def _resized(kind: str, shape: Shape, size: int) -> Shape:
     """Along the first axis, which the functional ones join and split."""
-    first, *rest = shape
+    first, *rest = shape or (1,)
     return (first * size if kind == "all_gather" else first // size, *rest)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from aimatrix.dialects.aten.rule import Arguments, Rule, Shape, Translation, batched, per_side, same
@@ -35,6 +36,31 @@ def _convolution(name: str, arguments: Arguments) -> Translation:
         "bias": any(arguments.get(bias) is not None for bias in _BIASES),
     }
     return f"conv_transpose{rank}d" if transposed else f"conv{rank}d", attributes
+
+
+def _packed(name: str, arguments: Arguments) -> Translation:
+    """``quantized::conv2d`` and its like: one object tells the weights and all else.
+
+    Those in one dimension are packed as those in two, of which the first is 1.
+    """
+    packed = arguments.get("packed_weight") or arguments["weight"]
+    weight, bias, stride, padding, output_padding, dilation, groups, transposed = packed
+    rank = next(rank for rank in (1, 2, 3) if f"{rank}d" in name)
+    shape = weight.shape
+    return _convolution(
+        name,
+        {
+            "input": arguments["qx"],
+            "weight": replace(weight, shape=(*shape[:2], *shape[2:][-rank:])),
+            "bias": bias,
+            "stride": stride[-rank:],
+            "padding": padding[-rank:],
+            "output_padding": output_padding[-rank:],
+            "dilation": dilation[-rank:],
+            "groups": groups,
+            "transposed": transposed,
+        },
+    )
 
 
 def _gradients(name: str, arguments: Arguments) -> Translation:
@@ -72,6 +98,7 @@ def _named_padding(
 
 _READS = ("stride", "padding", "dilation", "transposed", "output_padding", "groups")
 _CONVOLUTION = Rule("convolution", _convolution, _READS)
+_PACKED = Rule("convolution", _packed, ("packed_weight", "weight"))
 _GRADIENTS = Rule("convolution", _gradients, (*_READS, "output_mask"))
 
 RULES: dict[str, Rule] = {
@@ -85,5 +112,12 @@ RULES: dict[str, Rule] = {
         _CONVOLUTION,
         "onednn::qconv1d_pointwise onednn::qconv2d_pointwise onednn::qconv3d_pointwise",
     ),
+    **same(_PACKED, "quantized::conv1d quantized::conv1d_relu quantized::conv1d_dynamic"),
+    **same(_PACKED, "quantized::conv2d quantized::conv2d_relu quantized::conv2d_dynamic"),
+    **same(_PACKED, "quantized::conv2d_add quantized::conv2d_add_relu"),
+    **same(_PACKED, "quantized::conv3d quantized::conv3d_relu quantized::conv3d_dynamic"),
+    **same(_PACKED, "quantized::conv_transpose1d quantized::conv_transpose1d_dynamic"),
+    **same(_PACKED, "quantized::conv_transpose2d quantized::conv_transpose2d_dynamic"),
+    **same(_PACKED, "quantized::conv_transpose3d quantized::conv_transpose3d_dynamic"),
     **same(_GRADIENTS, "convolution_backward convolution_backward_overrideable"),
 }

@@ -9,8 +9,15 @@ from aimatrix.dialects.aten.rule import Arguments, Rule, Shape, Translation, bro
 from aimatrix.dialects.raw import TensorArg
 
 
+def _table(arguments: Arguments) -> Shape:
+    """(rows, width) of a table, which may be an object that tells its shape."""
+    weight = arguments["weight"]
+    rows, width = (weight[0] if isinstance(weight, tuple) else weight).shape
+    return rows, width
+
+
 def _embedding(_: str, arguments: Arguments) -> Translation:
-    rows, width = arguments["weight"].shape
+    rows, width = _table(arguments)
     indices = prod(arguments["indices"].shape)
     return "embedding", _lookup(rows, width, indices, indices)
 
@@ -23,7 +30,7 @@ def _embedding_backward(name: str, arguments: Arguments) -> Translation:
 
 
 def _embedding_bag(_: str, arguments: Arguments) -> Translation:
-    rows, width = arguments["weight"].shape
+    rows, width = _table(arguments)
     indices = arguments["indices"].shape
     if len(indices) == 2:  # each row a bag
         bags = indices[0]
@@ -209,6 +216,14 @@ RULES: dict[str, Rule] = {
         "embedding_backward embedding_dense_backward embedding_sparse_backward",
     ),
     **same(_BAG, "embedding_bag _embedding_bag _embedding_bag_forward_only"),
+    **same(
+        Rule("embedding", _embedding, ("weight",)),
+        "quantized::embedding_byte quantized::embedding_4bit",
+    ),
+    **same(
+        Rule("embedding", _embedding_bag, ("weight", "include_last_offset")),
+        "quantized::embedding_bag_byte quantized::embedding_bag_4bit",
+    ),
     **same(
         _BAG_BACKWARD,
         "_embedding_bag_backward _embedding_bag_dense_backward _embedding_bag_sparse_backward",

@@ -37,6 +37,12 @@ def _quantised_linear(_: str, arguments: Arguments) -> Translation:
     return _layer(shape, (prod(weight) // shape[-1], shape[-1]), arguments.get("bias"))
 
 
+def _packed_linear(_: str, arguments: Arguments) -> Translation:
+    """``quantized::linear`` and its like, whose weights are an object that tells their shapes."""
+    weight, bias = arguments["W_prepack"]
+    return _layer(arguments["X"].shape, weight.shape, bias)
+
+
 def _packed_weights(name: str, arguments: Arguments) -> Translation:
     """Whole-number weights, their outputs known from their scales."""
     if name == "_weight_int8pack_mm":
@@ -130,6 +136,14 @@ RULES: dict[str, Rule] = {
     "mkldnn_linear": Rule("matmul", _mkldnn_linear),
     **same(_POINTWISE, "mkldnn::_linear_pointwise mkl::_mkl_linear"),
     "onednn::qlinear_pointwise": Rule("matmul", _quantised_linear),
+    **same(
+        Rule("matmul", _packed_linear, ("W_prepack",)),
+        "quantized::linear quantized::linear_relu quantized::linear_leaky_relu"
+        " quantized::linear_tanh quantized::linear_dynamic quantized::linear_relu_dynamic"
+        " quantized::linear_dynamic_fp16 quantized::linear_relu_dynamic_fp16"
+        " quantized::linear_with_input_q_dq_qweight_dq_output_fp32"
+        " quantized::linear_with_input_q_dq_qweight_dq_relu_output_fp32",
+    ),
     **same(Rule("matmul", _packed_weights), "_weight_int8pack_mm _weight_int4pack_mm"),
     **same(Rule("matmul", _matmul), "matmul linalg_matmul"),
     **same(_MM, "mm bmm addmm _addmm_activation baddbmm mv addmv dot vdot _int_mm _scaled_mm"),

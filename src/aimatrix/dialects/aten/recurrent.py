@@ -5,23 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from aimatrix.dialects.aten.rule import Arguments, Rule, Shape, Translation, same
-from aimatrix.ops.recurrent import GATES
 
 #: the numbers by which the backends' operators name the kind
 _MODES = {0: "rnn_relu", 1: "rnn_tanh", 2: "lstm", 3: "gru"}
 
 
-def _layers(kind: str, arguments: Arguments) -> Translation:
-    """``aten::lstm`` and its like: all layers and directions at once."""
+def _layers(name: str, arguments: Arguments) -> Translation:
+    """``aten::lstm`` and its like, quantised too: all layers and directions at once."""
     states = arguments["hx"]
     states = states if isinstance(states, tuple) else (states,)
-    weight = arguments["params"][0].shape
     hidden = states[-1].shape[-1]
     projected = states[0].shape[-1]
     attributes = _sequence(arguments, states[0].shape[-2])
-    return kind, {
+    steps = arguments.get("input") or arguments["data"]
+    return name.removeprefix("quantized_"), {
         **attributes,
-        "input_size": weight[-1],
+        "input_size": steps.shape[-1],
         "hidden_size": hidden,
         "proj_size": projected if projected != hidden else 0,
         "layers": arguments["num_layers"],
@@ -82,17 +81,19 @@ def _one_layer(name: str, arguments: Arguments) -> Translation:
 def _cell(name: str, arguments: Arguments) -> Translation:
     input_shape: Shape = arguments["input"].shape
     rows, features = (1, *input_shape)[-2:]
-    gates = GATES[name.removeprefix("quantized_").removesuffix("_cell")]
-    return name.removeprefix("quantized_"), {
+    kind = name.removeprefix("quantized::").removeprefix("quantized_").removesuffix("_dynamic")
+    states = arguments["hx"]  # of an LSTM, its output and its cell's
+    state: Shape = (states[0] if isinstance(states, tuple) else states).shape
+    return kind, {
         "batch": rows,
         "steps": 1,
         "rows": rows,
         "input_size": features,
-        "hidden_size": arguments["w_hh"].shape[0] // gates,
+        "hidden_size": state[-1],
         "proj_size": 0,
         "layers": 1,
         "bidirectional": False,
-        "bias": arguments.get("b_ih") is not None,
+        "bias": arguments.get("b_ih") is not None or arguments.get("bias_ih") is not None,
     }
 
 
@@ -117,12 +118,14 @@ _BACKENDS_LAYERS = Rule(
 _ONE_LAYER = Rule("recurrent", _one_layer, ("mode", "hidden_size", "has_biases"))
 
 RULES: dict[str, Rule] = {
-    **same(_LAYERS, "lstm gru rnn_tanh rnn_relu"),
+    **same(_LAYERS, "lstm gru rnn_tanh rnn_relu quantized_lstm quantized_gru"),
     **same(_BACKENDS_LAYERS, "_cudnn_rnn _cudnn_rnn_backward miopen_rnn miopen_rnn_backward"),
     **same(_ONE_LAYER, "mkldnn_rnn_layer mkldnn_rnn_layer_backward"),
     **same(
         Rule("recurrent", _cell),
         "lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell quantized_lstm_cell quantized_gru_cell"
-        " quantized_rnn_tanh_cell quantized_rnn_relu_cell",
+        " quantized_rnn_tanh_cell quantized_rnn_relu_cell quantized::quantized_lstm_cell_dynamic"
+        " quantized::quantized_gru_cell_dynamic quantized::quantized_rnn_tanh_cell_dynamic"
+        " quantized::quantized_rnn_relu_cell_dynamic",
     ),
 }

@@ -22,7 +22,7 @@ from torch.optim.optimizer import (
 )
 from torch.utils import _python_dispatch as modes
 
-from . import alarm, dispatch_sampling, mode_stack, own_time, pending_call, windows
+from . import alarm, dispatch_sampling, mode_stack, objects, own_time, pending_call, windows
 from .capture import NO_WORK, Description, EstimatingTally, Tally
 from .dispatch_sampling import Budget, Sampler
 from .failures import is_ours
@@ -320,7 +320,7 @@ def _codes() -> list[CodeType]:
         key,
     ]
     # those that sample may be called at any step of the application's code
-    for module in (alarm, dispatch_sampling, mode_stack, own_time, pending_call, windows):
+    for module in (alarm, dispatch_sampling, mode_stack, objects, own_time, pending_call, windows):
         own = [p for p in vars(module).values() if getattr(p, "__module__", "") == module.__name__]
         for part in (module, *own):
             functions += [each for each in vars(part).values() if isinstance(each, FunctionType)]

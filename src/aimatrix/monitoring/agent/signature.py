@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 
+from . import objects
 from .capture import Description
 
 # How an argument enters the key. Everything else an operator takes (numbers, generators) is left
-# out: floats and indices would make a key of every call.
-_TENSOR, _TENSORS, _KEPT, _DEVICE = range(4)
+# out: floats and indices would make a key of every call. The last is of no argument, but of an
+# operator that packs weights.
+_TENSOR, _TENSORS, _KEPT, _DEVICE, _OBJECT, _NEW_OBJECTS = range(6)
 
 _LONGEST_TEXT = 64
 _Tensor = torch.Tensor
@@ -50,11 +52,13 @@ class Plan:
         self.arguments = []
         positional = []
         for index, argument in enumerate(schema.arguments):
-            how = _how(str(argument.type), argument.name in kept)
+            how = _how(str(argument.type), argument.name, argument.name in kept)
             if how is not None:
                 default = argument.default_value if argument.has_default_value() else None
                 self.arguments.append((argument.name, how, default))
                 positional.append((index, how))
+        if objects.brings_new(self.name):
+            positional.insert(0, (0, _NEW_OBJECTS))
         self.keyword = {name: how for name, how, _ in self.arguments}
         self.positional = tuple(positional)
 
@@ -98,7 +102,7 @@ def describe(
             return None
         if how == _DEVICE:
             continue
-        spelled = _spell_kept(value) if how == _KEPT else _spell(value)
+        spelled = _SPELL.get(how, _spell)(value)
         if spelled is not _LEFT_OUT:
             arguments[name] = spelled
     return _description(plan, phase, arguments)
@@ -133,7 +137,9 @@ def _description(plan: Plan, phase: str, arguments: dict[str, Any]) -> Descripti
     }
 
 
-def _how(schema_type: str, kept: bool) -> int | None:
+def _how(schema_type: str, name: str, kept: bool) -> int | None:
+    if objects.is_object(schema_type) or name == "group_name":
+        return _OBJECT if kept else None
     if "Tensor" in schema_type:
         return _TENSORS if "List[" in schema_type else _TENSOR
     if "Device" in schema_type:
@@ -147,10 +153,20 @@ def _part(how: int, value: Any) -> Hashable:
             return value.shape, value.dtype, value.device
         return value is None  # a number in a tensor's place, or nothing: its value is no matter
     if how == _TENSORS:
-        return None if value is None else tuple([_part(_TENSOR, item) for item in value])
+        return None if value is None else tuple([_part(_inside(item), item) for item in value])
     if how == _KEPT:
         return _hashable(_spell_kept(value))
+    if how == _OBJECT:
+        return objects.mark(value)
+    if how == _NEW_OBJECTS:
+        objects.forget_all()
+        return None
     return str(value)
+
+
+def _inside(item: Any) -> int:
+    """How an item of a list of tensors enters the key: it may be such a list itself."""
+    return _TENSORS if isinstance(item, list) else _TENSOR
 
 
 def _hashable(value: Any) -> Hashable:
@@ -166,8 +182,9 @@ def _pair(operator: Any, args: Sequence[Any]) -> Any:
 def _on_meta(how: int, value: Any) -> bool:
     if how == _DEVICE:
         return value is not None and str(value) == "meta"
-    items = value if isinstance(value, (list, tuple)) else (value,)
-    return any(isinstance(item, _Tensor) and item.is_meta for item in items)
+    if isinstance(value, (list, tuple)):
+        return any(_on_meta(how, item) for item in value)
+    return isinstance(value, _Tensor) and value.is_meta
 
 
 _LEFT_OUT = object()
@@ -186,11 +203,7 @@ def _spell_kept(value: Any) -> Any:
 def _spell(value: Any) -> Any:
     """``value`` in JSON, or _LEFT_OUT: nothing but shapes, small numbers and words leaves."""
     if isinstance(value, _Tensor):
-        return {
-            "shape": list(value.shape),
-            "dtype": str(value.dtype).removeprefix("torch."),
-            "device": value.device.type,
-        }
+        return objects.spell_tensor(value)
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, str):
@@ -199,3 +212,7 @@ def _spell(value: Any) -> Any:
         spelled = [_spell(item) for item in value]
         return _LEFT_OUT if any(item is _LEFT_OUT for item in spelled) else spelled
     return _LEFT_OUT
+
+
+#: how an argument is spelled, where not as `_spell` does it
+_SPELL = {_KEPT: _spell_kept, _OBJECT: objects.spelled}

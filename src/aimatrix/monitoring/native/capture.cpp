@@ -24,6 +24,7 @@
 #include <thread>
 #include <type_traits>
 
+#include "objects.h"
 #include "operators.h"
 #include "sampling.h"
 #include "signature.h"
@@ -235,9 +236,11 @@ void before_fork() {
   }
   all.mutex.lock();
   all.operators.mutex().lock();
+  objects().mutex().lock();
 }
 
 void unlock_after_fork() {
+  objects().mutex().unlock();
   process().operators.mutex().unlock();
   process().mutex.unlock();
   process().is_forking = false;

@@ -13,11 +13,13 @@
 #include <unordered_map>
 #include <vector>
 
+#include "objects.h"
+
 namespace aimatrix {
 
 // How an argument enters a signature. All others (numbers, generators) are left out: indices and
 // scalars would make a signature of every call, and they are the application's own.
-enum class How : uint8_t { tensor, tensors, kept, device };
+enum class How : uint8_t { tensor, tensors, kept, device, object };
 
 struct Argument {
   uint16_t index;
@@ -30,6 +32,7 @@ struct Operator {
   std::string overload;
   std::vector<Argument> arguments;
   bool is_mark;  // set by a profiler: no work
+  bool brings_new_objects;
   // seen outside and inside of another operator: what sampling needs to find a boundary
   std::atomic<bool> seen_outer{false};
   std::atomic<bool> seen_nested{false};
@@ -94,6 +97,7 @@ class Operators {
     made->name = call.name();
     made->overload = call.overload_name();
     made->is_mark = made->name.rfind("profiler::", 0) == 0;
+    made->brings_new_objects = brings_new_objects(made->name);
     auto schema = call.operator_schema();
     if (!schema) return made;
     auto kept = kept_.find(made->name);
@@ -106,7 +110,9 @@ class Operators {
       } else if (holds(type, c10::TypeKind::DeviceObjType)) {
         made->arguments.push_back({index, How::device, argument.name()});
       } else if (kept != kept_.end() && contains(kept->second, argument.name())) {
-        made->arguments.push_back({index, How::kept, argument.name()});
+        bool is_object =
+            type.kind() == c10::TypeKind::ClassType || argument.name() == "group_name";
+        made->arguments.push_back({index, is_object ? How::object : How::kept, argument.name()});
       }
       index++;
     }

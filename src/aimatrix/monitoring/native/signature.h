@@ -5,14 +5,14 @@
 #include <ATen/core/ivalue.h>
 #include <ATen/record_function.h>
 
-#include <cmath>
 #include <cstring>
-#include <locale>
-#include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "objects.h"
 #include "operators.h"
+#include "values.h"
 
 namespace aimatrix {
 
@@ -31,10 +31,6 @@ enum class Work : uint8_t {
   deeper,    // on a wrapper (subclass, vmap): what it does to plain tensors is called further in
   nameless,  // on nested tensors, which have no shape: only its name is told
 };
-
-inline bool is_absent(const c10::TensorImpl* tensor) {
-  return tensor == nullptr || tensor == c10::UndefinedTensorImpl::singleton();
-}
 
 // The words of one signature; memory is kept from call to call.
 class Words {
@@ -67,18 +63,12 @@ class Words {
 // Marks that tell values of different types apart.
 constexpr uint64_t kAbsent = 1ULL << 56, kTensor = 2ULL << 56, kInt = 3ULL << 56,
                    kText = 4ULL << 56, kList = 5ULL << 56, kOther = 6ULL << 56,
-                   kNumber = 7ULL << 56;
+                   kNumber = 7ULL << 56, kObject = 8ULL << 56;
 
 // The keys of tensors that stand for others.
 constexpr c10::DispatchKeySet kWrappers(
     {c10::DispatchKey::Python, c10::DispatchKey::FuncTorchBatched,
      c10::DispatchKey::FuncTorchGradWrapper, c10::DispatchKey::Functionalize});
-
-// The device on which a tensor is; of a fake tensor, the one that it says it is on.
-inline c10::DeviceType device_type_of(const c10::TensorImpl* tensor) {
-  bool is_plain = !tensor->key_set().has(c10::DispatchKey::Python);
-  return is_plain ? tensor->device_type() : tensor->device().type();
-}
 
 // Adds a tensor to the words. `recording`: fake tensors stand for real ones.
 inline Work add_tensor(Words& words, const c10::IValue& value, bool recording) {
@@ -109,12 +99,13 @@ inline Work add_tensor(Words& words, const c10::IValue& value, bool recording) {
   return Work::physical;
 }
 
+// Adds a tensor, or a list of them, or of such lists.
 inline Work add_tensors(Words& words, const c10::IValue& value, bool recording) {
   if (!value.isList()) return add_tensor(words, value, recording);
   auto items = value.toListRef();
   words.add(kList | items.size());
   for (const auto& item : items) {
-    auto work = add_tensor(words, item, recording);
+    auto work = add_tensors(words, item, recording);
     if (work != Work::physical) return work;
   }
   return Work::physical;
@@ -152,6 +143,7 @@ inline Work add_call(
     bool recording) {
   words.begin(&called, phase);
   if (called.is_mark) return Work::none;
+  if (called.brings_new_objects) objects().forget_all();
   for (const auto& argument : called.arguments) {
     if (argument.index >= inputs.size()) break;
     const auto& value = inputs[argument.index];
@@ -166,6 +158,10 @@ inline Work add_call(
       case How::kept:
         add_kept(words, value);
         break;
+      case How::object:
+        words.add(kObject);
+        words.add(objects().tell(value).hash);
+        break;
       case How::device:
         if (value.isDevice() && value.toDevice().type() == c10::DeviceType::Meta) work = Work::none;
         break;
@@ -178,119 +174,25 @@ inline Work add_call(
 
 // ---- as text: JSON as in docs/file-formats.md, "Spool"
 
-constexpr size_t kLongestText = 64;
-
-inline void write_text(std::string& out, std::string_view text) {
-  constexpr const char* digits = "0123456789abcdef";
-  out += '"';
-  for (unsigned char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += static_cast<char>(c);
-    } else if (c < 0x20 || c == 0x7f) {
-      out += "\\u00";
-      out += digits[c >> 4];
-      out += digits[c & 15];
-    } else {
-      out += static_cast<char>(c);
-    }
-  }
-  out += '"';
-}
-
-// torch's Python name of a dtype.
-inline std::string dtype_name(c10::ScalarType type) {
-  switch (type) {
-    case c10::ScalarType::Byte: return "uint8";
-    case c10::ScalarType::Char: return "int8";
-    case c10::ScalarType::Short: return "int16";
-    case c10::ScalarType::Int: return "int32";
-    case c10::ScalarType::Long: return "int64";
-    case c10::ScalarType::Half: return "float16";
-    case c10::ScalarType::Float: return "float32";
-    case c10::ScalarType::Double: return "float64";
-    case c10::ScalarType::ComplexHalf: return "complex32";
-    case c10::ScalarType::ComplexFloat: return "complex64";
-    case c10::ScalarType::ComplexDouble: return "complex128";
-    default: break;
-  }
-  std::string name = c10::toString(type);
-  for (auto& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return name;
-}
-
-inline void write_tensor(std::string& out, const c10::IValue& value) {
-  if (!value.isTensor() || is_absent(value.unsafeToTensorImpl())) {
-    out += "null";
-    return;
-  }
-  auto* tensor = value.unsafeToTensorImpl();
-  out += "{\"shape\":[";
+inline void write_tensors(std::string& out, const c10::IValue& value) {
+  if (!value.isList()) return write_tensor(out, value);
+  out += '[';
   const char* comma = "";
-  for (auto size : tensor->sizes()) {
+  for (const auto& item : value.toListRef()) {
     out += comma;
-    out += std::to_string(size);
+    write_tensors(out, item);
     comma = ",";
   }
-  out += "],\"dtype\":";
-  write_text(out, dtype_name(c10::typeMetaToScalarType(tensor->dtype())));
-  out += ",\"device\":";
-  write_text(out, c10::DeviceTypeName(device_type_of(tensor), /*lower_case=*/true));
-  out += '}';
-}
-
-// Whether a kept value can be told: long texts stay in the process.
-inline bool can_tell(const c10::IValue& value) {
-  if (value.isString()) return value.toStringRef().size() <= kLongestText;
-  if (value.isList()) {
-    for (const auto& item : value.toListRef()) {
-      if (!can_tell(item)) return false;
-    }
-    return true;
-  }
-  if (value.isDouble()) return std::isfinite(value.toDouble());
-  return value.isInt() || value.isBool() || value.isNone();
-}
-
-inline void write_kept(std::string& out, const c10::IValue& value) {
-  if (value.isInt()) {
-    out += std::to_string(value.toInt());
-  } else if (value.isBool()) {
-    out += value.toBool() ? "true" : "false";
-  } else if (value.isDouble()) {
-    std::ostringstream text;
-    text.imbue(std::locale::classic());  // the application's may have a decimal comma
-    text.precision(17);
-    text << value.toDouble();
-    out += text.str();
-  } else if (value.isString()) {
-    write_text(out, value.toStringRef());
-  } else if (value.isList()) {
-    out += '[';
-    const char* comma = "";
-    for (const auto& item : value.toListRef()) {
-      out += comma;
-      write_kept(out, item);
-      comma = ",";
-    }
-    out += ']';
-  } else {
-    out += "null";
-  }
+  out += ']';
 }
 
 inline void write_argument(std::string& out, How how, const c10::IValue& value) {
   if (how == How::kept) {
     write_kept(out, value);
-  } else if (how == How::tensors && value.isList()) {
-    out += '[';
-    const char* comma = "";
-    for (const auto& item : value.toListRef()) {
-      out += comma;
-      write_tensor(out, item);
-      comma = ",";
-    }
-    out += ']';
+  } else if (how == How::object) {
+    out += objects().tell(value).text;
+  } else if (how == How::tensors) {
+    write_tensors(out, value);
   } else {
     write_tensor(out, value);
   }
