@@ -27,6 +27,8 @@ from .spool import SpoolTally
 
 #: what a call is counted as that cannot be listed, with the shapes of its arguments
 NAME = "jax::jit"
+#: no epoch
+NEVER = -1
 _get_aval = attrgetter("aval")
 
 
@@ -43,7 +45,7 @@ def _forgetting(original: Callable[[], None], counter: Counter) -> Callable[[], 
     def clear_caches() -> None:
         original()
         for function in list(counter.functions):
-            function._numbers.clear()
+            function.forget()
 
     return clear_caches
 
@@ -61,6 +63,9 @@ class Counter:
             weakref.WeakKeyDictionary()
         )
         self.stopped = False
+        #: changes whenever JAX traces or compiles anything
+        self.epoch = 0
+        jax.monitoring.register_event_duration_secs_listener(self._note_event)
         self._tally = tally
         self._fresh = itertools.count()
         self._descriptions: dict[int, Description] = {}
@@ -111,17 +116,16 @@ class Counter:
         inputs = [jaxpr.tensor(leaf, device) for leaf in leaves]
         return {**call, "arguments": {"inputs": inputs, "outputs": []}}
 
-    def guard(self, count: Callable[..., None], *args: Any) -> None:
-        """Run ``count``; if it fails, count no more."""
-        if self.stopped:
-            return
-        try:
-            count(*args)
-        except Exception as error:
-            if not is_ours(error):
-                raise
-            self.stopped = True
-            self.tell(f"jitted functions are counted no longer: {error!r}")
+    def _note_event(self, *_: Any, **__: Any) -> None:
+        self.epoch += 1
+
+    def fail(self, error: Exception) -> None:
+        """Count no more after an error of ours; raise one that is the application's."""
+        if not is_ours(error):
+            raise error
+        self.stopped = True
+        self.epoch += 1
+        self.tell(f"jitted functions are counted no longer: {error!r}")
 
     def tell(self, message: str) -> None:
         """Tell the person, who has not been told of another failure, one line."""
@@ -234,6 +238,21 @@ def _around(original: Any, counter: Counter) -> Any:
     return jit
 
 
+class _Steady:
+    """The last call of a function, by which others are known without a look at their arguments.
+
+    As long as JAX has traced nothing since, and has one entry for the function among its calls,
+    another call is like the last one: arguments of another form would have made an entry.
+    """
+
+    __slots__ = ("entries", "epoch", "number")
+
+    def __init__(self, function: Any) -> None:
+        self.entries: Callable[[], int] = getattr(function, "_cache_size", lambda: 0)
+        self.epoch = NEVER
+        self.number = 0
+
+
 def _forwarded(name: str) -> Any:
     """An attribute that every class has of its own: here that of the function all the same."""
     return property(lambda self: getattr(self._function, name))
@@ -242,7 +261,7 @@ def _forwarded(name: str) -> Any:
 class CountedFunction:
     """A jitted function that counts its calls, and is the function in all else."""
 
-    __slots__ = ("__weakref__", "_counter", "_function", "_numbers", "_statics")
+    __slots__ = ("__weakref__", "_counter", "_function", "_numbers", "_statics", "_steady")
     __class__ = _forwarded("__class__")
     __doc__ = _forwarded("__doc__")
     __dict__ = _forwarded("__dict__")
@@ -253,11 +272,20 @@ class CountedFunction:
         put(self, "_function", function)
         put(self, "_counter", counter)
         put(self, "_statics", statics)
+        put(self, "_steady", _Steady(function))
         put(self, "_numbers", counter.numbers_known(function.__wrapped__))
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """What the function gives."""
         result = self._function(*args, **kwargs)
-        self._counter.guard(self._count, args, kwargs, result)
+        counter, steady = self._counter, self._steady
+        try:
+            if steady.epoch == counter.epoch and steady.entries() == 1 and counter.is_outside():
+                counter.add(steady.number)
+            elif not counter.stopped:
+                self._count(args, kwargs, result)
+        except Exception as error:
+            counter.fail(error)
         return result
 
     def _count(self, args: Any, kwargs: Any, result: Any) -> None:
@@ -267,7 +295,7 @@ class CountedFunction:
         if self._statics is not None:
             given, static = self._statics.split(args, kwargs)
         leaves, tree = counter.flatten(given)
-        transformed = False
+        epoch, transformed = counter.epoch, False
         if list(map(type, leaves)).count(counter.array_type) == len(leaves) and (
             counter.is_outside()
         ):
@@ -287,11 +315,18 @@ class CountedFunction:
             if trace is not None or transformed:
                 self._numbers[key] = number
         counter.add(number)
+        if not transformed:
+            self._steady.number, self._steady.epoch = number, epoch
 
     def clear_cache(self) -> None:
         """As JAX's: what the function does may be another thing when it is traced again."""
-        self._numbers.clear()
+        self.forget()
         self._function.clear_cache()
+
+    def forget(self) -> None:
+        """Know nothing of earlier calls."""
+        self._numbers.clear()
+        self._steady.epoch = NEVER
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
@@ -361,7 +396,11 @@ def _follow_stages(stages: Any, counter: Counter) -> None:
     @functools.wraps(call)
     def call_and_count(compiled: Any, /, *args: Any, **kwargs: Any) -> Any:
         result = call(compiled, *args, **kwargs)
-        counter.guard(count, compiled, args, kwargs, result)
+        if not counter.stopped:
+            try:
+                count(compiled, args, kwargs, result)
+            except Exception as error:
+                counter.fail(error)
         return result
 
     stages.Traced.lower = lower_and_keep
