@@ -55,6 +55,7 @@ class Counter:
 
     def __init__(self, jax: Any, tally: SpoolTally) -> None:
         self.jax = jax
+        self.config = jax.config
         self.flatten = jax.tree_util.tree_flatten
         self.is_outside, self.is_under_jit = _trace_state(jax)
         self.array_type: Any = None  # known when the first one was seen
@@ -135,8 +136,7 @@ class Counter:
 
     def keeps_jaxprs(self) -> bool:
         """Whether JAX does; else to ask for one would run the function once more."""
-        config = self.jax.config
-        return not (config.jax_disable_jit or config.jax_check_tracer_leaks)
+        return not (self.config.jax_disable_jit or self.config.jax_check_tracer_leaks)
 
     def find_tracers(self, values: Sequence[Any]) -> bool:
         """Whether JAX traces what is computed of one of ``values``, or what was."""
@@ -280,7 +280,12 @@ class CountedFunction:
         result = self._function(*args, **kwargs)
         counter, steady = self._counter, self._steady
         try:
-            if steady.epoch == counter.epoch and steady.entries() == 1 and counter.is_outside():
+            if (
+                steady.epoch == counter.epoch
+                and steady.entries() == 1
+                and counter.is_outside()
+                and not counter.config.jax_disable_jit
+            ):
                 counter.add(steady.number)
             elif not counter.stopped:
                 self._count(args, kwargs, result)
@@ -292,6 +297,7 @@ class CountedFunction:
         counter = self._counter
         given: Any = (args, kwargs)
         static: Hashable = ()
+        wide = counter.config.jax_enable_x64
         if self._statics is not None:
             given, static = self._statics.split(args, kwargs)
         leaves, tree = counter.flatten(given)
@@ -299,13 +305,13 @@ class CountedFunction:
         if list(map(type, leaves)).count(counter.array_type) == len(leaves) and (
             counter.is_outside()
         ):
-            key = (tree, static, *map(_get_aval, leaves))
+            key = (tree, static, wide, *map(_get_aval, leaves))
         else:
             values = leaves if counter.is_outside() else leaves + counter.flatten(result)[0]
             transformed = counter.find_tracers(values)
             if transformed and counter.is_under_jit():
                 return  # a part of an outer function
-            key = (tree, static, *map(_part, leaves), *((NAME,) if transformed else ()))
+            key = (tree, static, wide, *map(_part, leaves), *((NAME,) if transformed else ()))
         number = self._numbers.get(key)
         if number is None:
             trace = None
