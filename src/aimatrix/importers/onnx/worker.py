@@ -11,6 +11,7 @@ import os
 import pickle
 import resource
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ from aimatrix.importers.onnx.isolation import receive, send
 #: bytes that a model may take beside what the process has at its start
 _MEMORY = 4 * 2**30
 
-_FUNCTIONS = {"of_file": run.of_file, "of_session": run.of_session}
+_FUNCTIONS: dict[str, Callable[..., list[tuple[RawCall, int]]]] = {
+    "of_file": run.of_file,
+    "of_session": run.of_session,
+}
 
 
 def main() -> None:
