@@ -23,7 +23,7 @@ IMAGE = {"x": [1, 3, 224, 224]}
 
 
 @pytest.fixture
-def calls(tmp_path: Path):  # type: ignore[no-untyped-def]
+def calls(tmp_path: Path):
     """The calls of a model, by way of a file."""
 
     def imported(proto: onnx.ModelProto, **dims: int) -> list[tuple[RawCall, int]]:

@@ -64,6 +64,11 @@ _MODEL: dict[str, _Fields] = {
     "value": {1: _TEXT, 2: _AS_IT_IS},
 }
 
+#: lists that a Constant node holds -> the data type of the tensor that it makes of them
+_CONSTANT_LISTS = {b"value_floats": 1, b"value_ints": 7, b"value_strings": 8}
+_ATTRIBUTE_NAME, _FLOATS, _INTS = 1, 7, 8
+_LONGEST_LABEL = max(map(len, _CONSTANT_LISTS))
+
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 
@@ -96,7 +101,8 @@ class _Copy:
         kinds, content = _MODEL[name], self._content
         pieces: list[bytes] = []
         data: list[bytes] = []
-        data_size = 0
+        data_size = elements = 0
+        label = b""
         for number, wire, begin, value, stop in self._walk(start, end):
             kind = kinds.get(number)
             if kind is None:
@@ -106,14 +112,22 @@ class _Copy:
             elif kind == _TEXT:
                 str(content[value:stop], "utf-8")  # raises a ValueError of its own
                 pieces.append(self._keep(begin, stop))
+                if number == _ATTRIBUTE_NAME and stop - value <= _LONGEST_LABEL:
+                    label = bytes(content[value:stop])
             elif kind in (_DATA, _LIST):
                 data_size += stop - value
+                if kind == _LIST:
+                    elements += _elements(number, wire, content[value:stop])
                 if data_size <= self._largest:
                     data.append(self._keep(begin, stop))
             elif wire == _BYTES:
                 inner = self.message(kind, value, stop, depth + 1)
                 pieces += [_varint(number << 3 | _BYTES), _varint(sum(map(len, inner))), *inner]
-        return pieces + data if data_size <= self._largest else pieces
+        if data_size <= self._largest:
+            return pieces + data
+        if name == "attribute" and label in _CONSTANT_LISTS:
+            return [_tensor_attribute(elements, _CONSTANT_LISTS[label])]
+        return pieces
 
     def _keep(self, start: int, end: int) -> bytes:
         self._kept += end - start
@@ -158,6 +172,22 @@ def _read_varint(content: memoryview, at: int, end: int) -> tuple[int, int]:
             return result, at
         shift += 7
     raise ValueError("a number in it is cut off")
+
+
+def _elements(number: int, wire: int, content: memoryview) -> int:
+    """How many items of a list are in one field of an attribute."""
+    if wire != _BYTES or number not in (_FLOATS, _INTS):
+        return 1
+    if number == _FLOATS:
+        return len(content) // _FIXED[_FIXED32]
+    return len(bytes(content).translate(None, bytes(range(128, 256))))  # last bytes of numbers
+
+
+def _tensor_attribute(elements: int, data_type: int) -> bytes:
+    """An attribute ``value`` with a tensor of as many elements, whose data are left out."""
+    tensor = b"\x08" + _varint(elements) + b"\x10" + _varint(data_type)  # dims, data_type
+    name = b"\x0a\x05value"
+    return name + b"\xa0\x01\x04" + b"\x2a" + _varint(len(tensor)) + tensor  # type, t
 
 
 def _varint(number: int) -> bytes:
