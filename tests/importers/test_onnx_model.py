@@ -189,10 +189,16 @@ class TestShapes:
         [(raw, _)] = calls(model([CONVOLUTION], IMAGE, stored=[outside]))
         assert raw.arguments["inputs"][1] == TensorArg((4, 3, 3, 3))
 
-    def test_of_a_small_constant_reach_the_rule_that_reads_it(self, calls) -> None:
+    def test_of_what_a_small_constant_tells_are_known(self, calls) -> None:
         proto = model([node("TopK", "x k", "z i")], {"x": [2, 9]}, stored=[integers("k", 4)])
         [(raw, _)] = calls(proto)
         assert raw.arguments["outputs"] == (TensorArg((2, 4)), TensorArg((2, 4), "int64"))
+
+    def test_a_small_constant_is_an_attribute_where_a_rule_reads_it(self, calls) -> None:
+        total = node("ReduceSum", "x axes", "z", keepdims=0)
+        [(raw, _)] = calls(model([total], {"x": [2, 9]}, stored=[integers("axes", 1)]))
+        assert raw.arguments["axes"] == (1,)
+        assert raw.arguments["outputs"] == (TensorArg((2,)),)
 
 
 class TestGraphsInGraphs:

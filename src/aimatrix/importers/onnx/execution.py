@@ -72,6 +72,7 @@ class Execution:
         }
         #: bodies that are prepared, by the identity of the message, which is held so that it stays
         self._bodies: dict[int, tuple[object, Body]] = {}
+        self._inferences: dict[int, Inference] = {}
         self._left = _MOST_NODES
 
     def run(self, inputs: Mapping[str, Value]) -> list[Value]:
@@ -146,13 +147,15 @@ class Execution:
         """Follow a function of the model's own; its outputs."""
         if id(function) not in self._bodies:
             self._bodies[id(function)] = (function, bodies.of_function(function))
+            inference = Inference(function.opset_import, self._model.ir_version)
+            self._inferences[id(function)] = inference
         body = self._bodies[id(function)][1]
         given = dict(zip(body.inputs, inputs, strict=False))
         names = {name: given.get(name) or of_type(TypeProto()) for name in body.inputs}
         inner = replace(
             frame,
             names=ChainMap(names),
-            inference=Inference(function.opset_import, self._model.ir_version),
+            inference=self._inferences[id(function)],
             depth=frame.depth + 1,
             attributes={
                 attribute.name: attribute

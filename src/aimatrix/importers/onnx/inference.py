@@ -27,74 +27,23 @@ from aimatrix.importers.onnx.steps import OWN_DOMAINS
 from aimatrix.importers.onnx.values import FOLLOWED, Value, contents, shape_of
 
 #: operators of which shapes are computed; the contents of what others make are not followed
-_FOLLOWED_OPERATORS = frozenset(
-    [
-        "Abs",
-        "Add",
-        "And",
-        "Cast",
-        "CastLike",
-        "Ceil",
-        "Clip",
-        "Compress",
-        "Concat",
-        "ConstantOfShape",
-        "CumSum",
-        "Div",
-        "Equal",
-        "Expand",
-        "Floor",
-        "Gather",
-        "GatherElements",
-        "GatherND",
-        "Greater",
-        "GreaterOrEqual",
-        "Identity",
-        "Less",
-        "LessOrEqual",
-        "Max",
-        "Min",
-        "Mod",
-        "Mul",
-        "Neg",
-        "NonZero",
-        "Not",
-        "Or",
-        "Pow",
-        "Range",
-        "ReduceMax",
-        "ReduceMin",
-        "ReduceProd",
-        "ReduceSum",
-        "Reshape",
-        "Round",
-        "ScatterElements",
-        "ScatterND",
-        "Sign",
-        "Slice",
-        "Split",
-        "Sqrt",
-        "Squeeze",
-        "Sub",
-        "Sum",
-        "Tile",
-        "Transpose",
-        "Unsqueeze",
-        "Where",
-        "Xor",
-    ]
+_FOLLOWED_NAMES = (
+    "Abs Add And Cast CastLike Ceil Clip Compress Concat ConstantOfShape CumSum Div Equal Expand"
+    " Floor Gather GatherElements GatherND Greater GreaterOrEqual Identity Less LessOrEqual Max"
+    " Min Mod Mul Neg NonZero Not Or Pow Range ReduceMax ReduceMin ReduceProd ReduceSum Reshape"
+    " Round ScatterElements ScatterND Sign Slice Split Sqrt Squeeze Sub Sum Tile Transpose"
+    " Unsqueeze Where Xor"
 )
+_FOLLOWED = frozenset(_FOLLOWED_NAMES.split())
 
 #: operators of the shape of their first input, of which ONNX has no rule
-_AS_FIRST_INPUT = frozenset(
-    [
-        "GroupNormalization",
-        "MeanVarianceNormalization",
-        "Scaler",
-        "Normalizer",
-        "Imputer",
-        "Binarizer",
-    ]
+_AS_FIRST_INPUT = (
+    "Binarizer",
+    "GroupNormalization",
+    "Imputer",
+    "MeanVarianceNormalization",
+    "Normalizer",
+    "Scaler",
 )
 
 
@@ -106,6 +55,8 @@ class Inference:
         self._imports = list(opsets)
         self._ir_version = ir_version
         self._schemas: dict[tuple[str, str], OpSchema | None] = {}
+        #: what was inferred before: layers are alike
+        self._known: dict[tuple[Any, ...], list[TypeProto]] = {}
 
     def version(self, domain: str) -> int:
         """The version of a domain's operators; 1 of one that the model does not import."""
@@ -126,6 +77,14 @@ class Inference:
         schema = self.schema(node)
         if schema is None:
             return None
+        key = _key(node, inputs)
+        if key not in self._known:
+            self._known[key] = self._inferred(schema, node, inputs)
+        return self._known[key]
+
+    def _inferred(
+        self, schema: OpSchema, node: NodeProto, inputs: Sequence[Value | None]
+    ) -> list[TypeProto]:
         named = dict(zip(node.input, inputs, strict=True))
         known = {name: value for name, value in named.items() if value is not None}
         try:
@@ -165,12 +124,27 @@ class Inference:
             if value is not None and value.data is not None
         }
         if (
-            node.op_type not in _FOLLOWED_OPERATORS
+            node.op_type not in _FOLLOWED
             or any(name and name not in known for name in node.input)
             or not all(_is_small(kind) for kind in types)
         ):
             return nothing
         return _evaluate(node, known, self.version("")) or nothing
+
+
+def _key(node: NodeProto, inputs: Sequence[Value | None]) -> tuple[Any, ...]:
+    """All that the types of a node's outputs follow from."""
+    return (
+        node.domain,
+        node.op_type,
+        tuple(attribute.SerializeToString() for attribute in node.attribute),
+        tuple(map(bool, node.output)),
+        tuple(value and value.type.SerializeToString() for value in inputs),
+        tuple(
+            value.data.tobytes() if value is not None and value.data is not None else None
+            for value in inputs
+        ),
+    )
 
 
 def _domain(domain: str) -> str:
