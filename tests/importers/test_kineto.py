@@ -176,20 +176,23 @@ def test_odd_events_are_passed_over_and_counted() -> None:
     assert warps(found) == {"aten::relu": 1}
 
 
-def test_text_that_a_trace_leaves_out_is_found_one_operator_further_in() -> None:
+@pytest.mark.parametrize(("pads", "padding"), [(1, "same"), (0, "valid")])
+def test_text_that_a_trace_leaves_out_is_found_further_in(pads: int, padding: str) -> None:
     """A trace has no ``padding="same"``, but the convolution that it becomes has numbers."""
     trace = TraceMaker()
     tensors = (tensor(1, 3, 16, 16), tensor(8, 3, 3, 3), tensor(8))
     ones = numbers(1, 1)
     named = (*tensors, ones, NOTHING, ones, number(1))
     with trace.range("aten::conv2d", *named), trace.range("aten::_convolution_mode", *named):
-        inner = (*tensors, ones, ones, ones, number(False), numbers(0, 0), number(1))
+        sides = (ones, numbers(pads, pads), ones)
+        inner = (*tensors, *sides, number(False), numbers(0, 0), number(1))
         with trace.range("aten::convolution", *inner):
             trace.kernel([4, 1, 1], [128, 1, 1])
     found = read(trace)
-    (call,) = found.calls
-    assert (call.raw.name, call.outermost, found.unread) == ("aten::convolution", True, 0)
-    assert aten.translate(call.raw)["padding"] == (1, 1)
+    (call,) = outermost(found)
+    assert (call.raw.name, call.raw.overload, found.unread) == ("aten::conv2d", "padding", 0)
+    assert call.raw.arguments["padding"] == padding
+    assert aten.translate(call.raw)["padding"] == (pads, pads)
 
 
 def test_an_operator_without_shapes_is_known_by_name_alone() -> None:

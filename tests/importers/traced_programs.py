@@ -283,6 +283,8 @@ def trace(name: str, folder: Path) -> None:
 
 def main(folder: Path, names: Iterable[str]) -> None:
     torch.manual_seed(0)
+    # what a kernel calls in threads of its own a monitor counts, and torch.profiler does not see
+    torch.set_num_threads(1)
     for name in names:
         trace(name, folder)
 

@@ -9,6 +9,7 @@ from typing import Any
 from aimatrix.dialects.raw import TensorArg
 from aimatrix.importers.dtypes import torch_dtype
 from aimatrix.importers.kineto.events import Inputs, whole
+from aimatrix.importers.kineto.recovery import LISTS
 from aimatrix.importers.overloads import NO_TENSOR, fitting
 from aimatrix.importers.schemas import Schema, SchemaLookup
 
@@ -18,49 +19,74 @@ Signature = tuple[str, tuple[tuple[str, Any], ...]]
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """Reads what a trace says of an operator's inputs.
-
-    list_dtype: that of tensors in a list, of which a trace tells the shapes alone, where no other
-    tensor of the same call tells it.
-    """
+    """Reads what a trace says of an operator's inputs."""
 
     schemas: SchemaLookup
     attributes: Mapping[str, Sequence[str]]
-    list_dtype: str
 
-    def of(self, operator: str, inputs: Inputs | None) -> Signature | None:
-        """The signature; None where an argument that determines the work cannot be told."""
-        if inputs is None:
-            return None
+    def of(
+        self, operator: str, inputs: Inputs, list_dtype: str, given: Mapping[str, Any]
+    ) -> Signature | None:
+        """The signature; None where an argument that determines the work cannot be told.
+
+        list_dtype: that of tensors in a list, of which a trace tells the shapes alone, where no
+        other tensor of the same call tells it. given: arguments that are known otherwise, as
+        `recovery` finds them. Of an operator without a schema, tensors are named by their places.
+        """
         try:
-            schema = fitting(self.schemas(operator), inputs.kinds)
+            overloads = self.schemas(operator)
+            own = (torch_dtype(kind) for kind in inputs.kinds if kind not in NO_TENSOR)
+            lists = iter(given.get(LISTS, ()))
+            reader = _Reader(next(own, list_dtype), given, lists)
+            if not overloads:
+                return ("", tuple(reader.unnamed(inputs))) if inputs.kinds else None
+            schema = fitting(overloads, inputs.kinds)
             if schema is None:
                 return None
-            return schema.overload, tuple(self._named(operator, schema, inputs))
+            kept = self.attributes.get(operator, ())
+            return schema.overload, tuple(reader.named(schema, inputs, kept))
         except (KeyError, TypeError, ValueError):
             return None
 
-    def _named(self, operator: str, schema: Schema, inputs: Inputs) -> Iterator[tuple[str, Any]]:
-        kept = self.attributes.get(operator, ())
-        own = (torch_dtype(kind) for kind in inputs.kinds if kind not in NO_TENSOR)
-        list_dtype = next(own, self.list_dtype)
-        for name, wanted, kind, dims, text in zip(
-            schema.names, schema.types, inputs.kinds, inputs.dims, inputs.texts, strict=True
-        ):
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the inputs of one call."""
+
+    list_dtype: str
+    given: Mapping[str, Any]
+    long_lists: Iterator[tuple[TensorArg, ...]]
+
+    def named(
+        self, schema: Schema, inputs: Inputs, kept: Sequence[str]
+    ) -> Iterator[tuple[str, Any]]:
+        columns = (schema.names, schema.types, inputs.kinds, inputs.dims, inputs.texts)
+        for name, wanted, kind, dims, text in zip(*columns, strict=True):
             if "Tensor" in wanted:
-                yield name, _tensors(kind, dims, list_dtype)
+                # of optional tensors in a list a trace says nothing
+                untold = kind == "" and wanted.startswith("List[")
+                yield name, self.given.get(name) if untold else self._tensors(kind, dims)
             elif name in kept:
-                yield name, _constant(text, optional=wanted.startswith("Optional"))
+                untold = text == "" and name in self.given
+                optional = wanted.startswith("Optional")
+                yield name, self.given[name] if untold else _constant(text, optional=optional)
 
+    def unnamed(self, inputs: Inputs) -> Iterator[tuple[str, Any]]:
+        for place, (kind, dims) in enumerate(zip(inputs.kinds, inputs.dims, strict=True)):
+            if kind not in ("", "Scalar", "ScalarList"):
+                yield str(place), self._tensors(kind, dims)
 
-def _tensors(kind: str, dims: Any, list_dtype: str) -> Any:
-    if kind == "TensorList":
-        if not dims:
-            raise ValueError("a list too long to be in the trace")
-        return tuple(TensorArg(_shape(each), list_dtype) for each in dims)
-    if kind in NO_TENSOR:
-        return None  # not given, or a number in a tensor's place
-    return TensorArg(_shape(dims), torch_dtype(kind))
+    def _tensors(self, kind: str, dims: Any) -> Any:
+        if kind == "TensorList":
+            if not dims:  # too long to be in the trace
+                found = next(self.long_lists, None)
+                if found is None:
+                    raise ValueError("a list that is told nowhere")
+                return found
+            return tuple(TensorArg(_shape(each), self.list_dtype) for each in dims)
+        if kind in NO_TENSOR:
+            return None  # not given, or a number in a tensor's place
+        return TensorArg(_shape(dims), torch_dtype(kind))
 
 
 def _shape(dims: Any) -> tuple[int, ...]:

@@ -15,13 +15,12 @@ from typing import Any
 
 from aimatrix.dialects.raw import RawCall, TensorArg
 from aimatrix.errors import InputError
-from aimatrix.importers.dtypes import torch_dtype
 from aimatrix.importers.imported import Imported, TracedCall
 from aimatrix.importers.json_stream import ListStream
-from aimatrix.importers.kineto.arguments import Arguments, Signature
+from aimatrix.importers.kineto.arguments import Arguments
 from aimatrix.importers.kineto.events import Events, Range, TooManyEventsError
 from aimatrix.importers.kineto.ranges import nest
-from aimatrix.importers.overloads import NO_TENSOR
+from aimatrix.importers.kineto.signatures import Signatures, read_signatures
 from aimatrix.importers.schemas import SchemaLookup, installed_schemas
 
 _MEND = "record it again with export_chrome_trace"
@@ -103,18 +102,14 @@ def read_events(
     """As `read`, of the events in such a file."""
     kept = Events.of(events)
     ranges, unplaced = nest(kept)
-    arguments = Arguments(schemas, attributes, _most_frequent_dtype(ranges))
+    arguments = Arguments(schemas, attributes)
     calls, unread = _calls(ranges, arguments, device)
     return Trace(calls, kept.kernels, unplaced, kept.odd, unread)
 
 
-#: range -> its signature, where it is an operator that can be read
-_Signatures = dict[Range, Signature]
-
-
 def _calls(ranges: list[Range], arguments: Arguments, device: str) -> tuple[list[TracedCall], int]:
     """The calls added up, and how many outermost ones are known by name alone."""
-    signatures = _signatures(ranges, arguments)
+    signatures = read_signatures(ranges, arguments)
     counted: Counter[tuple[Any, ...]] = Counter()
     unread = 0
     for found, outermost in _operators(ranges, signatures):
@@ -130,21 +125,7 @@ def _calls(ranges: list[Range], arguments: Arguments, device: str) -> tuple[list
     ], unread
 
 
-def _signatures(ranges: list[Range], arguments: Arguments) -> _Signatures:
-    read: dict[tuple[str, Any], Signature | None] = {}
-    signatures: _Signatures = {}
-    for found in ranges:
-        if found.is_operator:
-            key = (found.name, found.inputs)
-            if key not in read:
-                read[key] = arguments.of(*key)
-            signature = read[key]
-            if signature is not None:
-                signatures[found] = signature
-    return signatures
-
-
-def _operators(ranges: list[Range], signatures: _Signatures) -> Iterator[tuple[Range, bool]]:
+def _operators(ranges: list[Range], signatures: Signatures) -> Iterator[tuple[Range, bool]]:
     """The operators that count, and whether each is an outermost one.
 
     What cannot be read is seen through, to the operators that it calls; with none of those it
@@ -164,17 +145,6 @@ def _operators(ranges: list[Range], signatures: _Signatures) -> Iterator[tuple[R
             yield found, True
         elif found in signatures and found.kernels:
             yield found, False
-
-
-def _most_frequent_dtype(ranges: list[Range]) -> str:
-    kinds = Counter(
-        kind
-        for found in ranges
-        if found.inputs is not None
-        for kind in found.inputs.kinds
-        if kind not in NO_TENSOR
-    )
-    return torch_dtype(kinds.most_common(1)[0][0]) if kinds else "float32"
 
 
 def _on_device(value: Any, device: str) -> Any:
