@@ -45,7 +45,7 @@ DTYPES: dict[int, str] = {
     20: "float8_e5m2fnuz",
     21: "uint4",
     22: "int4",
-    23: "float4e2m1",
+    23: "float4_e2m1fn",
     24: "float8_e8m0fnu",
     25: "uint2",
     26: "int2",
