@@ -9,7 +9,7 @@ from onnx_calls import node
 
 from aimatrix import ops
 from aimatrix.dialects.onnx import translate
-from aimatrix.dialects.onnx.unfuse import unfuse
+from aimatrix.dialects.onnx.unfuse import fused, unfuse
 from aimatrix.dialects.raw import RawCall
 
 #: name -> (fused node, operators that it stands for, their multiply-adds)
@@ -130,6 +130,21 @@ NODES: dict[str, tuple[RawCall, str, int]] = {
         ),
         "MatMulInteger Cast Mul",
         240,
+    ),
+    "gelu of a sum, exact": (
+        node("com.microsoft::BiasGelu", [[2, 8], [8]], [[2, 8]]),
+        "Add Gelu",
+        0,
+    ),
+    "convolution with channels last, sum and activation": (
+        node(
+            "com.microsoft::NhwcFusedConv",
+            [[1, 8, 8, 3], [4, 3, 3, 3], [4], [1, 6, 6, 4]],
+            [[1, 6, 6, 4]],
+            activation="Relu",
+        ),
+        "com.microsoft::NhwcConv Add Relu",
+        4 * 36 * 27,
     ),
     "gelu of a sum": (
         node("com.microsoft::FastGelu", [[2, 8], [8]], [[2, 8]]),
@@ -301,6 +316,107 @@ NODES: dict[str, tuple[RawCall, str, int]] = {
         "TensorScatter TensorScatter Attention",
         4 * 1 * 64 * 16,
     ),
+    "product, sum and gelu": (
+        node("com.microsoft::GemmFastGelu", [[2, 5, 8], [8, 6], [6]], [[2, 5, 6]]),
+        "MatMul Add Gelu",
+        10 * 48,
+    ),
+    "product and activation": (
+        node(
+            "com.microsoft::FusedMatMulActivation",
+            [[5, 8], [8, 6]],
+            [[5, 6]],
+            activation="Softmax",
+            activation_axis=-1,
+        ),
+        "MatMul Softmax",
+        240,
+    ),
+    "product by its former name": (
+        node("com.microsoft::TransposeMatMul", [[8, 5], [8, 6]], [[5, 6]], transA=1),
+        "MatMul",
+        240,
+    ),
+    "sum of three": (
+        node("com.microsoft::BiasAdd", [[2, 5, 8], [8], [2, 5, 8]], [[2, 5, 8]]),
+        "Add Add",
+        0,
+    ),
+    "softmax of a sum": (
+        node("com.microsoft::BiasSoftmax", [[2, 5, 8], [8]], [[2, 5, 8]], axis=-1),
+        "Add Softmax",
+        0,
+    ),
+    "half times the gelu of the other": (
+        node("com.microsoft::BiasSplitGelu", [[2, 5, 16], [16]], [[2, 5, 8]]),
+        "Add Split Gelu Mul",
+        0,
+    ),
+    "sum, of which nothing is dropped": (
+        node("com.microsoft::BiasDropout", [[2, 8], [8], [2, 8]], [[2, 8], ([2, 8], "bool")]),
+        "Add Add Dropout",
+        0,
+    ),
+    "sum, of which nothing is dropped, in bits": (
+        node("com.microsoft::BitmaskBiasDropout", [[2, 8], [8]], [[2, 8], ([1], "uint32")]),
+        "Add Dropout",
+        0,
+    ),
+    "nothing dropped": (
+        node("com.microsoft::BitmaskDropout", [[2, 8]], [[2, 8], ([1], "uint32")]),
+        "Dropout",
+        0,
+    ),
+    "normalized groups": (
+        node("com.microsoft::GroupNorm", [[1, 4, 4, 8], [8], [8]], [[1, 4, 4, 8]], groups=2),
+        "GroupNormalization",
+        0,
+    ),
+    "normalization with a gate": (
+        node("com.microsoft::GatedRMSNorm", [[2, 8], [8], [2, 8]], [[2, 8]]),
+        "RMSNormalization Swish Mul",
+        0,
+    ),
+    "gated bias of positions": (
+        node(
+            "com.microsoft::GatedRelativePositionBias",
+            [[2, 5, 12], [12], [1, 3, 5, 5], [4, 8], [8], [1, 3, 1, 1]],
+            [[2, 3, 5, 5]],
+            num_heads=3,
+        ),
+        "Add MatMul Add ReduceSum Sigmoid Mul Sub Mul Mul",
+        2 * 3 * 5 * 4 * 8,
+    ),
+    "attention of one query to itself and a past": (
+        node(
+            "com.microsoft::DecoderMaskedSelfAttention",
+            [[2, 1, 12], [12, 36], [36], None, [2, 2, 3, 7, 4]],
+            [[2, 1, 12], [2, 2, 3, 8, 4]],
+            num_heads=3,
+        ),
+        "MatMul Add Concat Concat Attention",
+        2 * 12 * 36 + 2 * 3 * 8 * 8,
+    ),
+    "attention of one query, projected before": (
+        node(
+            "com.microsoft::DecoderMaskedMultiHeadAttention",
+            [[2, 1, 12], [2, 1, 12], [2, 1, 12], None, None, [2, 3, 7, 4], [2, 3, 7, 4]],
+            [[2, 1, 12], [2, 3, 8, 4], [2, 3, 8, 4]],
+            num_heads=3,
+        ),
+        "Concat Concat Attention",
+        2 * 3 * 8 * 8,
+    ),
+    "packed sequences of one length, projected before": (
+        node(
+            "com.microsoft::PackedMultiHeadAttention",
+            [[10, 12], [10, 12], [10, 12], [36], ([2, 5], "int32"), ([3], "int32")],
+            [[10, 12]],
+            num_heads=3,
+        ),
+        "Add Add Add Attention",
+        2 * 3 * 25 * 8,
+    ),
     "packed sequences of one length": (
         node(
             "com.microsoft::PackedAttention",
@@ -322,6 +438,11 @@ def test_a_fused_node_is_taken_apart(name: str) -> None:
     costs = [ops.cost(translate(part)) for part in parts]
     assert sum(cost.macs or 0 for cost in costs) == macs
     assert all(translate(part).family != "unknown" for part in parts)
+
+
+def test_every_fused_operator_is_among_these() -> None:
+    tried = {raw.name.removeprefix("onnx::") for raw, _, _ in NODES.values()}
+    assert set(fused()) - tried == set()
 
 
 def test_packed_sequences_of_different_lengths_attend_to_what_only_data_tell() -> None:
