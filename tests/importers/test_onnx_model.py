@@ -189,6 +189,15 @@ class TestShapes:
         [(raw, _)] = calls(model([CONVOLUTION], IMAGE, stored=[outside]))
         assert raw.arguments["inputs"][1] == TensorArg((4, 3, 3, 3))
 
+    def test_of_an_old_version_without_a_rule_are_those_of_the_next(self, calls) -> None:
+        nodes = [node("GreaterOrEqual", "x y", "z")]
+        [(raw, _)] = calls(model(nodes, {"x": [2, 3], "y": [3]}, opset=12))
+        assert raw.arguments["outputs"] == (TensorArg((2, 3), "bool"),)
+
+    def test_of_a_version_that_is_not_out_yet_are_those_of_the_newest(self, calls) -> None:
+        [(raw, _)] = calls(model([node("Relu", "x", "z")], {"x": [2]}, opset=1000))
+        assert raw.arguments["outputs"] == (TensorArg((2,)),)
+
     def test_of_what_a_small_constant_tells_are_known(self, calls) -> None:
         proto = model([node("TopK", "x k", "z i")], {"x": [2, 9]}, stored=[integers("k", 4)])
         [(raw, _)] = calls(proto)

@@ -36,6 +36,9 @@ _FOLLOWED_NAMES = (
 )
 _FOLLOWED = frozenset(_FOLLOWED_NAMES.split())
 
+#: of the versions of ONNX's own operators
+_NEWEST = defs.onnx_opset_version()
+
 #: operators of the shape of their first input, of which ONNX has no rule
 _AS_FIRST_INPUT = (
     "Binarizer",
@@ -153,10 +156,17 @@ def _domain(domain: str) -> str:
 
 @functools.cache
 def _schema(operator: str, version: int, domain: str) -> OpSchema | None:
-    try:
-        return defs.get_schema(operator, version, domain)
-    except defs.SchemaError:
-        return None
+    """An operator at a version; where that infers no shapes, at the next one that does."""
+    found = None
+    for later in range(version, max(version, _NEWEST) + 1):
+        try:
+            schema = defs.get_schema(operator, later, domain)
+        except (defs.SchemaError, TypeError):  # none, or a version beyond any
+            continue
+        found = found or schema
+        if schema.has_type_and_shape_inference_function:
+            return schema
+    return found
 
 
 def _tensor(array: np.ndarray[Any, Any], name: str) -> TensorProto:
