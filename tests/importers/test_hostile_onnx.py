@@ -122,7 +122,7 @@ HOSTILE: dict[str, tuple[ModelProto, str]] = {
     "missing": (model([node("Add", "x y", "z")], {"x": [2]}), "reads the tensor 'y'"),
     "missing output": (model([RELU], {"x": [2]}, "z y"), "'y', which no node makes"),
     "made twice": (model([RELU, node("Exp", "x", "z")], {"x": [2]}), "makes the tensor 'z' twice"),
-    "negative size": (model([RELU], {"x": [-3]}), r"shape \[-3\]"),
+    "negative size": (model([RELU], {"x": [-3]}), r"tensor 'x' has the shape \[-3\]"),
     "huge size": (model([RELU], {"x": [2**62, 2**62]}), "shape"),
     "huge weights": (
         model([node("Add", "x w", "z")], {"x": [2]}, stored=[sized_wrongly(2**40, 2**40)]),

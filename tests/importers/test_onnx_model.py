@@ -305,6 +305,22 @@ class TestGraphsInGraphs:
         assert operators(found) == {"Exp": 2, "LeakyRelu": 2}
         assert {raw.arguments.get("alpha") for raw, _ in found} == {None, 0.5, 0.25}
 
+    def test_what_a_call_of_a_function_leaves_out_is_left_out_inside(self, calls) -> None:
+        imports = [helper.make_opsetid("", 18), helper.make_opsetid("my.own", 1)]
+        inside = [node("Conv", "x w b", "z")]
+        function = helper.make_function("my.own", "Layer", ["x", "w", "b"], ["z"], inside, imports)
+        for inputs, count in (("x w", 2), ("x w -", 2), ("x w b", 3)):
+            proto = model(
+                [node("Layer", inputs, "z", domain="my.own")],
+                IMAGE,
+                stored=[weights("w", 4, 3, 3, 3), weights("b", 4)],
+                functions=[function],
+                opset_imports=imports,
+            )
+            [(raw, _)] = calls(proto)
+            assert len([one for one in raw.arguments["inputs"] if one]) == count
+            assert raw.arguments["outputs"] == (TensorArg((1, 4, 222, 222)),)
+
 
 def test_nodes_may_stand_in_any_order(calls) -> None:
     nodes = [node("Relu", "b", "z"), node("Exp", "a", "b"), node("Abs", "x", "a")]

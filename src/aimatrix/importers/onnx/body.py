@@ -90,7 +90,7 @@ def _makers(nodes: Iterable[NodeProto], given: Container[str]) -> set[str]:
     for node in nodes:
         for name in filter(None, node.output):
             if name in makers or name in given:
-                raise InputError(f"its graph makes the tensor {name[:80]!r} twice")
+                raise InputError(f"its graph makes the tensor {name[:80]!r} twice; export it again")
             makers.add(name)
     return makers
 
@@ -98,8 +98,8 @@ def _makers(nodes: Iterable[NodeProto], given: Container[str]) -> set[str]:
 def _reason(waiting: Mapping[str, list[int]], makers: Container[str]) -> str:
     unmade = next((name for name in waiting if name not in makers), None)
     if unmade is not None:
-        return f"its graph reads the tensor {unmade[:80]!r}, which no node makes"
-    return f"its graph is a cycle through the tensor {min(waiting)[:80]!r}"
+        return f"its graph reads the tensor {unmade[:80]!r}, which no node makes; export it again"
+    return f"its graph is a cycle through the tensor {min(waiting)[:80]!r}; export it again"
 
 
 def _read(node: NodeProto) -> Iterator[str]:

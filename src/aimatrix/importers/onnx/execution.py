@@ -94,7 +94,9 @@ class Execution:
         """Follow a graph inside a node of ``frame``, ``times`` as often as that; its outputs."""
         body = self._graph_body(graph, frame)
         if len(inputs) > len(body.inputs):
-            raise InputError(f"a graph in it takes {len(body.inputs)} of {len(inputs)} tensors")
+            raise InputError(
+                f"a graph in it takes {len(body.inputs)} of {len(inputs)} tensors; export it again"
+            )
         inner = replace(
             frame,
             names=frame.names.new_child(dict(zip(body.inputs, inputs, strict=False))),
@@ -110,10 +112,14 @@ class Execution:
 
     def _follow(self, body: Body, frame: Frame) -> list[Value]:
         if frame.depth > _DEEPEST:
-            raise InputError(f"its graphs and functions are nested more than {_DEEPEST} deep")
+            raise InputError(
+                f"its graphs and functions are nested more than {_DEEPEST} deep; export it again"
+            )
         self._left -= len(body.nodes) + len(body.stored)
         if self._left < 0:
-            raise InputError(f"a run of it executes more than {_MOST_NODES} nodes")
+            raise InputError(
+                f"a run of it executes more than {_MOST_NODES} nodes; import a part of it"
+            )
         names = frame.names.maps[0]
         for name, value in body.stored.items():
             names.setdefault(name, value)
@@ -125,11 +131,15 @@ class Execution:
 
     def _named(self, name: str, frame: Frame) -> Value:
         if name not in frame.names:
-            raise InputError(f"its graph gives the tensor {name[:80]!r}, which no node makes")
+            raise InputError(
+                f"its graph gives the tensor {name[:80]!r}, which no node makes; export it again"
+            )
         return frame.names[name]
 
     def _node(self, node: NodeProto, body: Body, frame: Frame) -> list[Value]:
-        inputs = [frame.names[name] if name else None for name in node.input]
+        inputs = [frame.names.get(name) for name in node.input]
+        if any(name and value is None for name, value in zip(node.input, inputs, strict=True)):
+            node = _without_absent(node, inputs)
         function = self._functions.get((node.domain, node.op_type, node.overload))
         if function is not None:
             return self._call(function, node, inputs, frame)
@@ -150,8 +160,8 @@ class Execution:
             inference = Inference(function.opset_import, self._model.ir_version)
             self._inferences[id(function)] = inference
         body = self._bodies[id(function)][1]
-        given = dict(zip(body.inputs, inputs, strict=False))
-        names = {name: given.get(name) or of_type(TypeProto()) for name in body.inputs}
+        given = zip(body.inputs, inputs, strict=False)
+        names = {name: value for name, value in given if value is not None}
         inner = replace(
             frame,
             names=ChainMap(names),
@@ -174,7 +184,7 @@ class Execution:
             types = self._other_types(node, inputs)
         if types is None:
             types = [body.declared.get(name, TypeProto()) for name in node.output]
-        outputs = [of_type(kind) for kind in types]
+        outputs = [of_type(kind, name) for kind, name in zip(types, node.output, strict=True)]
         if _hands_on(node, inputs, outputs):
             return [inputs[0] or outputs[0], *outputs[1:]]
         contents = frame.inference.contents(node, inputs, types)
@@ -209,6 +219,16 @@ def _bound(node: NodeProto, attributes: Mapping[str, AttributeProto]) -> NodePro
         if given is not None:
             bound.attribute.add().CopyFrom(given)
             bound.attribute[-1].name = attribute.name
+    return bound
+
+
+def _without_absent(node: NodeProto, inputs: Sequence[Value | None]) -> NodeProto:
+    """The node without the inputs that the call of the function around it leaves out."""
+    bound = NodeProto()
+    bound.CopyFrom(node)
+    for place, value in enumerate(inputs):
+        if value is None:
+            bound.input[place] = ""
     return bound
 
 

@@ -53,11 +53,11 @@ def given(model: ModelProto, inputs: Mapping[str, TensorArg]) -> dict[str, Value
 
     Their dtypes are those that the model declares.
     """
-    values = {item.name: _value(item.type, item.type) for item in fed(model)}
+    values = {item.name: _value(item.type, item) for item in fed(model)}
     declared = {item.name: item.type for item in model.graph.input}
     for name, argument in inputs.items():
         dtype = of_type(declared[name]).dtype if name in declared else argument.dtype
-        value = of_shape(argument.shape, dtype)
+        value = of_shape(argument.shape, dtype, name)
         value.static = name in declared and not list(_open_axes(declared[name]))
         values[name] = value
     return values
@@ -88,7 +88,7 @@ def sized(model: ModelProto, dims: Mapping[str, int]) -> dict[str, Value]:
                     f" give it, for example --dim {names[0]}=1"
                 )
             bound.tensor_type.shape.dim[axis].dim_value = dims[given_as]
-        values[item.name] = _value(item.type, bound)
+        values[item.name] = _value(bound, item)
     unknown = sorted(set(dims) - known)
     if unknown:
         raise InputError(
@@ -105,7 +105,7 @@ def _open_axes(kind: TypeProto) -> Iterator[tuple[int, str]]:
             yield axis, dim.dim_param if isinstance(dim.dim_param, str) else ""
 
 
-def _value(declared: TypeProto, bound: TypeProto) -> Value:
-    value = of_type(bound)
-    value.static = value.shape is not None and not list(_open_axes(declared))
+def _value(bound: TypeProto, declared: ValueInfoProto) -> Value:
+    value = of_type(bound, declared.name)
+    value.static = value.shape is not None and not list(_open_axes(declared.type))
     return value

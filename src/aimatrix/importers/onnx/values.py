@@ -81,19 +81,19 @@ class Value:
         return TensorArg(self.shape, self.dtype, device)
 
 
-def of_type(kind: TypeProto) -> Value:
-    """A tensor of that type, of which nothing more is known."""
-    return Value(kind, shape_of(kind))
+def of_type(kind: TypeProto, name: str = "") -> Value:
+    """A tensor of that type, of which nothing more is known. name: for an error to tell."""
+    return Value(kind, shape_of(kind, name))
 
 
-def of_shape(shape: tuple[int, ...], dtype: str) -> Value:
-    """A tensor of that shape, whose dtype is called so by torch."""
+def of_shape(shape: tuple[int, ...], dtype: str, name: str = "") -> Value:
+    """A tensor of that shape, whose dtype is called so by torch. name: for an error to tell."""
     kind = TypeProto()
     kind.tensor_type.elem_type = _ELEMENT_TYPES.get(dtype, 0)
     kind.tensor_type.shape.SetInParent()
     for size in shape:
         kind.tensor_type.shape.dim.add().dim_value = size
-    return Value(kind, shape_of(kind))
+    return Value(kind, shape_of(kind, name))
 
 
 def of_array(array: np.ndarray[Any, Any]) -> Value:
@@ -105,7 +105,7 @@ def of_array(array: np.ndarray[Any, Any]) -> Value:
 
 def stored(tensor: TensorProto) -> Value:
     """A constant of the file, with its contents where the skeleton has kept them."""
-    value = of_shape(tuple(tensor.dims), DTYPES.get(tensor.data_type, ""))
+    value = of_shape(tuple(tensor.dims), DTYPES.get(tensor.data_type, ""), tensor.name)
     value.constant = value.static = True
     if value.shape is not None and prod(value.shape) <= FOLLOWED:
         value.data = contents(tensor)
@@ -123,7 +123,7 @@ def contents(tensor: TensorProto) -> np.ndarray[Any, Any] | None:
     return array
 
 
-def shape_of(kind: TypeProto) -> tuple[int, ...] | None:
+def shape_of(kind: TypeProto, name: str = "") -> tuple[int, ...] | None:
     """The sizes of a type of tensors; None unless all are known.
 
     Raises InputError for sizes that no tensor has.
@@ -132,10 +132,13 @@ def shape_of(kind: TypeProto) -> tuple[int, ...] | None:
         return None
     dims = kind.tensor_type.shape.dim
     if len(dims) > _MOST_AXES:
-        raise InputError(f"a tensor has {len(dims)} dimensions")
+        raise InputError(f"its tensor {name[:80]!r} has {len(dims)} dimensions; export it again")
     if any(dim.WhichOneof("value") != "dim_value" for dim in dims):
         return None
     shape = tuple(int(dim.dim_value) for dim in dims)
     if any(size < 0 for size in shape) or prod(shape) > _MOST_ELEMENTS:
-        raise InputError(f"a tensor is said to have the shape {list(shape)}")
+        raise InputError(
+            f"its tensor {name[:80]!r} has the shape {list(shape)}, which no tensor has;"
+            " export it again"
+        )
     return shape
