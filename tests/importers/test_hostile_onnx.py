@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import random
 import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -260,3 +262,23 @@ def test_damaged_models_end_in_calls_or_one_clear_error(imported) -> None:
         except InputError:
             outcomes["refused"] += 1
     assert min(outcomes.values()) > 0
+
+
+def test_a_python_that_cannot_load_onnx_is_told(tmp_path: Path) -> None:
+    (tmp_path / "onnx.py").write_text("raise ImportError('not there')\n")
+    program = (
+        "import sys\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from pathlib import Path\n"
+        "from aimatrix.errors import InputError\n"
+        "from aimatrix.importers.onnx import read\n"
+        "try:\n"
+        "    read(Path('model.onnx'))\n"
+        "except InputError as error:\n"
+        "    print(error)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "import onnx" in ended.stdout
+    assert not ended.stderr

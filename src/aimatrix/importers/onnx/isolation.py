@@ -7,6 +7,7 @@ data.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import pickle
@@ -17,7 +18,7 @@ import threading
 from typing import IO, Any
 
 from aimatrix.dialects.raw import RawCall, from_json
-from aimatrix.errors import AimatrixError, InputError
+from aimatrix.errors import InputError
 
 #: seconds that following one model may take; one of 20,000 nodes takes some ten
 _LONGEST = 120.0
@@ -74,9 +75,10 @@ class _Process:
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
             )
         except OSError as error:
-            raise AimatrixError(
-                f"no process can be started to read ONNX models: {error}"
-            ) from error
+            raise InputError(f"{_NO_START}: {error}") from error
+        if self._process.stdout is None or receive(self._process.stdout) is None:
+            self.end()
+            raise InputError(f"{_NO_START}; see whether `import onnx` works in it")
 
     def ask(self, request: tuple[str, tuple[Any, ...]]) -> dict[str, Any]:
         """The answer to a request. The worker is gone if there is none, and it is ended."""
@@ -108,7 +110,8 @@ class _Process:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                stream.close()
+                with contextlib.suppress(OSError):  # what it did not take in any more
+                    stream.close()
 
     def is_usable(self) -> bool:
         """Whether it is there, and this process's own: a forked child must not share it."""
@@ -116,6 +119,8 @@ class _Process:
 
 
 _REASON = "the onnx library cannot cope with it; check it with onnx.checker and export it again"
+
+_NO_START = f"{sys.executable} cannot be started to read ONNX models"
 
 _lock = threading.Lock()
 _current: list[_Process] = []

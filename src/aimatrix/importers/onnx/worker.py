@@ -36,6 +36,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whatever a library prints
     _limit()
+    send(answers, b"")  # it has started
     while (request := receive(requests)) is not None:
         function, arguments = pickle.loads(request)
         send(answers, json.dumps(_answer(function, arguments)).encode())
