@@ -178,6 +178,42 @@ def test_a_convolution_that_a_backward_pass_repeats_is_a_forward_one() -> None:
     assert found == [("conv2d", "forward"), *again]
 
 
+def test_a_training_step_counts_as_pytorchs() -> None:
+    torch = pytest.importorskip("torch")
+    from aimatrix.dialects import aten
+    from aimatrix.monitoring.in_process import record_calls
+
+    #: (filters, stride, padding, groups): a stem, a depthwise layer, a projection, a last layer
+    layers = [((8, 3, 7, 7), 2, 3, 1), ((8, 1, 3, 3), 2, 1, 8), ((6, 8, 1, 1), 1, 0, 1)]
+    shape = (2, 3, 33, 32)
+
+    def step(x: Any, *filters: Any) -> Any:
+        for w, (_, stride, padding, groups) in zip(filters, layers, strict=True):
+            x = lax.conv_general_dilated(
+                x, w, (stride, stride), [(padding, padding)] * 2, feature_group_count=groups
+            )
+        return jnp.sum(x**2)
+
+    numbers = tuple(range(1, len(layers) + 1))
+    ours = work(jax.grad(step, numbers), shape, *(layer[0] for layer in layers))
+
+    def train() -> None:
+        x = torch.ones(shape)
+        for filters, stride, padding, groups in layers:
+            w = torch.ones(filters, requires_grad=True)
+            x = torch.conv2d(x, w, None, stride, padding, 1, groups)
+        (x**2).sum().backward()
+
+    theirs = [(translate(raw), 1) for raw in record_calls(train, aten.ATTRIBUTES)]
+    for phase in ("forward", "backward"):
+        assert macs(ours, phase) == macs(theirs, phase) > 0
+    forward = [
+        [call for call, _ in calls if (call.kind, call.phase) == ("conv2d", "forward")]
+        for calls in (ours, theirs)
+    ]
+    assert forward[0] == forward[1]
+
+
 CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str, str]] = {
     "relu": (lambda x: jnp.maximum(x, 0), ((2, 3),), "elementwise", "maximum"),
     "gelu's erf": (lax.erf, ((2, 3),), "elementwise", "erf"),
