@@ -12,7 +12,7 @@ TORCH ?=
 DEMO := aimatrix-demo
 NATIVE := src/aimatrix/monitoring/native
 
-.PHONY: demo test lint bench fuzz tables validation reference clean FORCE
+.PHONY: demo test lint bench fuzz tables validation coverage reference clean FORCE
 
 demo: $(VENV)/native.stamp
 	$(BIN)/aimatrix demo -o $(DEMO)
@@ -47,13 +47,17 @@ validation: $(DEMO)/profile.json
 	  -o $(DEMO)/results/validation.json
 	$(BIN)/aimatrix report $(DEMO) --published -o $(DEMO)/report.html
 
+# how much of real architectures the families know, into docs/coverage.md; some minutes
+coverage: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/coverage.py --page docs/coverage.md
+
 $(DEMO)/profile.json:
 	$(MAKE) demo
 
-# docs/command-line.md from the help texts, the table of spellings in docs/operators.md from the rules
+# docs/command-line.md from the help texts, the tables of docs/operators.md from families and rules
 reference: $(VENV)/dev.stamp
 	$(BIN)/python -m aimatrix.cli.reference > docs/command-line.md
-	$(BIN)/python -m aimatrix.dialects.spellings docs/operators.md
+	$(BIN)/python -m aimatrix.dialects.operators_page docs/operators.md
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -16,9 +16,14 @@ def families() -> tuple[str, ...]:
     return _FAMILIES.names()
 
 
+def family(name: str) -> Family:
+    """The family of that name. Raises InputError for one that is not registered."""
+    return _FAMILIES[name]
+
+
 def family_of(call: OpCall) -> Family:
     """The family a call belongs to. Raises InputError for one that is not registered."""
-    return _FAMILIES[call.family]
+    return family(call.family)
 
 
 def cost(call: OpCall) -> Cost:

@@ -9,6 +9,7 @@ from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_count, is_flag, is_shape, is_size
+from aimatrix.ops.formula import Formula
 
 
 def _is_mask(value: Any) -> bool:
@@ -25,6 +26,31 @@ class Attention(Family):
     """
 
     name = "attention"
+    formulas = (
+        Formula(
+            output="(batch, heads, query_len, value_dim)",
+            macs=(
+                "batch heads query_len key_len (head_dim + value_dim): scores, and what they weigh"
+            ),
+            read="queries, keys, values, mask",
+            written="output",
+            source=(
+                "Vaswani et al. 2017, arXiv:1706.03762, section 3.2; counted in full when"
+                " causal, as Dao 2023, arXiv:2307.08691, section 4.1, without its halving"
+            ),
+        ),
+        Formula(
+            of="_backward",
+            output="as the queries",
+            macs=(
+                "batch heads query_len key_len (3 head_dim + 2 value_dim): the scores "
+                "again, then four gradients"
+            ),
+            read="as forward, with the output and its gradient",
+            written="gradients of queries, keys, values",
+            source="Dao 2023, arXiv:2307.08691, algorithm 2: five products for forward's two",
+        ),
+    )
     required = {
         "batch": is_size,
         "heads": is_count,

@@ -8,6 +8,7 @@ from typing import Any
 from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops.family import Family, is_count, is_shapes
+from aimatrix.ops.formula import Formula
 
 _KINDS = (
     "all_reduce",
@@ -38,6 +39,15 @@ class Collective(Family):
     """
 
     name = "collective"
+    formulas = (
+        Formula(
+            output="as given",
+            macs="0",
+            read="inputs",
+            written="outputs",
+            source="torch.distributed, Collective functions; NCCL, Operations",
+        ),
+    )
     required = {"inputs": is_shapes, "outputs": is_shapes, "group_size": _is_group_size}
 
     def check(self, call: OpCall) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_shapes, is_size
+from aimatrix.ops.formula import Formula
 
 
 def _are_products(value: Any) -> bool:
@@ -23,6 +24,16 @@ class Contraction(Family):
     """
 
     name = "contraction"
+    formulas = (
+        Formula(
+            output="as given",
+            macs="sum of batch m n k over its products",
+            read="inputs",
+            written="outputs",
+            parameters="as given",
+            source="torch.einsum (path), torch.linalg.multi_dot (order of fewest MACs)",
+        ),
+    )
     required = {
         "products": _are_products,
         "inputs": is_shapes,

@@ -8,6 +8,7 @@ from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_count, is_counts, is_flag, is_sizes
+from aimatrix.ops.formula import Formula
 
 
 class Convolution(Family):
@@ -21,6 +22,40 @@ class Convolution(Family):
     """
 
     name = "convolution"
+    formulas = (
+        Formula(
+            output="per side (size + 2 padding - dilation (kernel - 1) - 1) // stride + 1",
+            macs="N K out x C / G x kernel",
+            read="N C in + parameters",
+            written="N K out",
+            parameters="C K / G x kernel, + K with bias",
+            source="shapes: torch.nn.Conv2d; MACs: Chetlur et al. 2014, arXiv:1410.0759",
+        ),
+        Formula(
+            of="transposed",
+            output=(
+                "per side (size - 1) stride - 2 padding + dilation (kernel - 1) + "
+                "output_padding + 1"
+            ),
+            macs="N C in x K / G x kernel",
+            read="N C in + parameters",
+            written="N K out",
+            parameters="C K / G x kernel, + K with bias",
+            source="torch.nn.ConvTranspose2d; Dumoulin and Visin 2016, arXiv:1603.07285, section 4",
+        ),
+        Formula(
+            of="_backward",
+            output="as the input",
+            macs="as forward, for each of the gradients of input and weights",
+            read="the output's gradient; weights for the input's, input for the weights'",
+            written="the gradients",
+            parameters="as forward, without bias",
+            source=(
+                "each gradient is a convolution of as many products: Chetlur et al. 2014,"
+                " arXiv:1410.0759"
+            ),
+        ),
+    )
     required = {
         "batch": is_count,
         "in_channels": is_count,

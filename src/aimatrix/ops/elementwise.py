@@ -8,6 +8,7 @@ from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_shapes
+from aimatrix.ops.formula import Formula
 
 
 class Elementwise(Family):
@@ -19,6 +20,15 @@ class Elementwise(Family):
     """
 
     name = "elementwise"
+    formulas = (
+        Formula(
+            output="the inputs, broadcast",
+            macs="0",
+            read="all inputs",
+            written="output",
+            source="numpy.org/doc, Broadcasting",
+        ),
+    )
     required = {"inputs": is_shapes}
 
     def check(self, call: OpCall) -> None:

@@ -7,6 +7,7 @@ from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.dtypes import INDEX_BYTES
 from aimatrix.ops.family import Family, is_flag, is_size
+from aimatrix.ops.formula import Formula
 
 _KINDS = ("embedding", "embedding_bag", "embedding_backward", "embedding_bag_backward")
 
@@ -22,6 +23,25 @@ class Embedding(Family):
     """
 
     name = "embedding"
+    formulas = (
+        Formula(
+            output="(outputs, width)",
+            macs="0; indices width where weighted",
+            read="indices width, + indices where weighted, + 8 bytes an index",
+            written="outputs width",
+            parameters="rows width",
+            source="torch.nn.Embedding, torch.nn.EmbeddingBag",
+        ),
+        Formula(
+            of="_backward",
+            output="(rows, width); a sparse gradient has as many rows as indices",
+            macs="as forward",
+            read="outputs width, + 8 bytes an index",
+            written="rows width",
+            parameters="rows width",
+            source="torch.nn.Embedding, argument sparse",
+        ),
+    )
     required = {
         "rows": is_size,
         "width": is_size,

@@ -10,6 +10,7 @@ from typing import Any
 from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops.dtypes import bits
+from aimatrix.ops.formula import Formula
 
 Check = Callable[[Any], bool]
 
@@ -20,6 +21,8 @@ class Family(ABC):
     name: str
     #: attribute name -> what it must be; all are required.
     required: dict[str, Check] = {}
+    #: what its calls cost, in words: a line each in docs/operators.md
+    formulas: tuple[Formula, ...]
 
     def cost(self, call: OpCall) -> Cost:
         """The cost of a call. Raises InputError naming the attribute that is missing or wrong."""

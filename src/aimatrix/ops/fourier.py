@@ -8,6 +8,7 @@ from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_counts, is_shape, is_size
+from aimatrix.ops.formula import Formula
 
 _MOST_POINTS = 2**63
 
@@ -23,6 +24,18 @@ class Fourier(Family):
     """
 
     name = "fourier"
+    formulas = (
+        Formula(
+            output="as given",
+            macs="transforms x 2.5 P log2 P for P complex points; half of it for real ones",
+            read="input",
+            written="output",
+            source=(
+                "benchFFT's convention (Frigo and Johnson, fftw.org/speed): 5 P log2 P "
+                "operations, two a multiply-add"
+            ),
+        ),
+    )
     required = {
         "points": is_counts,
         "transforms": is_size,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_count, is_flag, is_size
+from aimatrix.ops.formula import Formula
 
 
 class Matmul(Family):
@@ -15,6 +16,16 @@ class Matmul(Family):
     """
 
     name = "matmul"
+    formulas = (
+        Formula(
+            output="(batch, m, n)",
+            macs="batch m n k",
+            read="batch m k + batch k n, + n with bias",
+            written="batch m n",
+            parameters="k n, + n with bias, of linear; 0 of others",
+            source="torch.matmul, torch.nn.Linear; BLAS gemm: LAPACK Working Note 41, appendix C",
+        ),
+    )
     required = {"batch": is_count, "m": is_size, "n": is_size, "k": is_size, "bias": is_flag}
 
     def _output_shape(self, call: OpCall) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_shapes
+from aimatrix.ops.formula import Formula
 
 
 class Movement(Family):
@@ -19,6 +20,15 @@ class Movement(Family):
     """
 
     name = "movement"
+    formulas = (
+        Formula(
+            output="joined, padded, or as the input",
+            macs="0",
+            read="inputs; nothing of fill and view",
+            written="output; nothing of view",
+            source="torch.cat, torch.nn.functional.pad, Tensor Views",
+        ),
+    )
     required = {"inputs": is_shapes}
 
     def check(self, call: OpCall) -> None:

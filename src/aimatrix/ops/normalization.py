@@ -7,6 +7,7 @@ from math import prod
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_shape, is_size
+from aimatrix.ops.formula import Formula
 
 
 class Normalization(Family):
@@ -18,6 +19,25 @@ class Normalization(Family):
     """
 
     name = "normalization"
+    formulas = (
+        Formula(
+            output="as the input",
+            macs="0",
+            read="elements + parameters",
+            written="elements",
+            parameters="scale, shift, running statistics",
+            source="torch.nn.BatchNorm2d, torch.nn.LayerNorm ...: their equations",
+        ),
+        Formula(
+            of="_backward",
+            output="as the input",
+            macs="0",
+            read="2 elements + parameters",
+            written="elements + gradients",
+            parameters="scale, statistics",
+            source="Ioffe and Szegedy 2015, arXiv:1502.03167, section 3",
+        ),
+    )
     required = {"input": is_shape, "parameters": is_size}
     _backward = {"gradients": is_size}
 

@@ -9,6 +9,7 @@ from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.dtypes import INDEX_BYTES
 from aimatrix.ops.family import Family, is_count, is_counts, is_flag, is_sizes
+from aimatrix.ops.formula import Formula
 
 _KINDS = ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")
 
@@ -23,6 +24,26 @@ class Pooling(Family):
     """
 
     name = "pooling"
+    formulas = (
+        Formula(
+            output=(
+                "as a convolution; with ceil_mode rounded up, but for a last window that "
+                "would start behind the input and its left padding"
+            ),
+            macs="0",
+            read="N C in",
+            written="N C out",
+            source="torch.nn.MaxPool2d, torch.nn.AdaptiveAvgPool2d",
+        ),
+        Formula(
+            of="_backward",
+            output="as the input",
+            macs="0",
+            read="N C out, + 8 bytes each of a maximum",
+            written="N C in",
+            source="torch.nn.MaxPool2d, argument return_indices",
+        ),
+    )
     required = {"batch": is_count, "channels": is_count, "input_size": is_counts}
     _windowed = {
         "kernel_size": is_counts,

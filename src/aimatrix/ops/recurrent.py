@@ -6,6 +6,7 @@ from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_count, is_flag, is_size
+from aimatrix.ops.formula import Formula
 
 #: matrices of hidden_size rows that a layer has for its input, and as many for its state
 GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
@@ -21,6 +22,28 @@ class Recurrent(Family):
     """
 
     name = "recurrent"
+    formulas = (
+        Formula(
+            output="(rows, directions x state)",
+            macs=(
+                "rows x weights; weights a layer and direction: gates hidden (input + "
+                "state) + hidden proj_size; gates 4 of lstm, 3 of gru, 1 of rnn"
+            ),
+            read="input, initial states, parameters",
+            written="output, last states",
+            parameters="weights, + 2 gates hidden with bias",
+            source="torch.nn.LSTM, torch.nn.GRU, torch.nn.RNN: their equations",
+        ),
+        Formula(
+            of="_backward",
+            output="as forward",
+            macs="2 x forward",
+            read="as forward, with the output and its gradient",
+            written="what forward reads",
+            parameters="as forward",
+            source="as of a linear layer: a product for the data's gradient, one for the weights'",
+        ),
+    )
     required = {
         "batch": is_size,
         "steps": is_size,

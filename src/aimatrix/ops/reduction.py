@@ -9,6 +9,7 @@ from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.dtypes import INDEX_BYTES
 from aimatrix.ops.family import Family, is_flag, is_shape
+from aimatrix.ops.formula import Formula
 
 #: kinds whose output has the shape of their input
 SHAPE_KEEPING = frozenset(
@@ -27,6 +28,18 @@ class Reduction(Family):
     """
 
     name = "reduction"
+    formulas = (
+        Formula(
+            output="the input without its dims (1 each with keepdim)",
+            macs="0",
+            read="input",
+            written=(
+                "output; two of var_mean, std_mean, aminmax; with indices of 8 bytes of "
+                "max, min, median, mode along an axis"
+            ),
+            source="torch.sum and its like, argument keepdim",
+        ),
+    )
     required = {"input": is_shape, "keepdim": is_flag}
 
     def check(self, call: OpCall) -> None:

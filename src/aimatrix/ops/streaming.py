@@ -12,6 +12,7 @@ from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.dtypes import INDEX_BYTES
 from aimatrix.ops.family import Family, is_shapes, is_size
+from aimatrix.ops.formula import Formula
 
 
 class Streaming(Family):
@@ -43,21 +44,57 @@ class Loss(Streaming):
     """Kinds: cross_entropy_loss, mse_loss ...; with _backward behind, their gradients."""
 
     name = "loss"
+    formulas = (
+        Formula(
+            output="as given",
+            macs="0",
+            read="inputs, + 8 bytes an index",
+            written="outputs",
+            source="torch.nn, Loss Functions",
+        ),
+    )
 
 
 class Sorting(Streaming):
     """Kinds: sort, argsort, topk, unique ... The indices that come out count as indices."""
 
     name = "sorting"
+    formulas = (
+        Formula(
+            output="as given",
+            macs="0",
+            read="inputs, + 8 bytes an index",
+            written="outputs",
+            source="torch.sort, torch.topk",
+        ),
+    )
 
 
 class Resampling(Streaming):
     """Kinds: upsample_nearest2d ..., grid_sampler, im2col, col2im; with _backward, gradients."""
 
     name = "resampling"
+    formulas = (
+        Formula(
+            output="as given",
+            macs="0",
+            read="inputs, + 8 bytes an index",
+            written="outputs",
+            source="torch.nn.functional.interpolate, grid_sample, unfold",
+        ),
+    )
 
 
 class Indexing(Streaming):
     """Kinds: index, gather, index_select (reading); scatter, index_put, index_add (writing)."""
 
     name = "indexing"
+    formulas = (
+        Formula(
+            output="as given",
+            macs="0",
+            read="inputs, + 8 bytes an index",
+            written="outputs",
+            source="torch.gather, torch.Tensor.scatter_, numpy.org/doc, Indexing",
+        ),
+    )

@@ -6,6 +6,7 @@ from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_count, is_size
+from aimatrix.ops.formula import Formula
 
 
 class TransformerLayer(Family):
@@ -17,6 +18,21 @@ class TransformerLayer(Family):
     """
 
     name = "transformer_layer"
+    formulas = (
+        Formula(
+            output="(batch, query_len, embed_dim)",
+            macs=(
+                "2 Q E² + 2 S E² + 2 Q key_len E + 2 Q E feedforward, with E = embed_dim,"
+                " Q = batch query_len, S = batch key_len"
+            ),
+            read="inputs and parameters",
+            written="output",
+            parameters="4 E (E + 1); of encoder_layer + 2 E feedforward + feedforward + 5 E",
+            source=(
+                "Vaswani et al. 2017, arXiv:1706.03762, section 3; torch.nn.TransformerEncoderLayer"
+            ),
+        ),
+    )
     required = {
         "batch": is_size,
         "query_len": is_size,

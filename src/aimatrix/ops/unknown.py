@@ -6,6 +6,7 @@ from math import prod
 
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops.family import Family, is_shapes
+from aimatrix.ops.formula import Formula
 
 
 class Unknown(Family):
@@ -15,6 +16,16 @@ class Unknown(Family):
     """
 
     name = "unknown"
+    formulas = (
+        Formula(
+            output="not known",
+            macs="not known",
+            read="inputs (a lower bound)",
+            written="0 (a lower bound)",
+            parameters="not known",
+            source="none",
+        ),
+    )
     required = {"inputs": is_shapes}
 
     def _output_shape(self, call: OpCall) -> None:
