@@ -46,7 +46,7 @@ def network() -> nn.Module:
     )
 
 
-def train(model: nn.Module, loss: Callable[[], torch.Tensor], optimizer: Any, steps: int) -> None:
+def train(loss: Callable[[], torch.Tensor], optimizer: Any, steps: int) -> None:
     for _ in range(steps):
         optimizer.zero_grad()
         loss().backward()
@@ -63,7 +63,7 @@ def cnn_inference() -> None:
 def cnn_training(**options: Any) -> None:
     model, image, label = network(), torch.randn(4, 3, 32, 32), torch.randint(10, (4,))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, **options)
-    train(model, lambda: functional.cross_entropy(model(image), label), optimizer, 2)
+    train(lambda: functional.cross_entropy(model(image), label), optimizer, 2)
 
 
 def cnn_training_foreach() -> None:
@@ -77,7 +77,7 @@ def cnn_training_fused() -> None:
 def sgd_with_momentum() -> None:
     model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)
-    train(model, lambda: model(torch.randn(5, 8)).pow(2).mean(), optimizer, 3)
+    train(lambda: model(torch.randn(5, 8)).pow(2).mean(), optimizer, 3)
 
 
 def optimizer_with_closure() -> None:
@@ -102,14 +102,14 @@ def autocast() -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             return functional.cross_entropy(model(image), label)
 
-    train(model, loss, optimizer, 2)
+    train(loss, optimizer, 2)
 
 
 def lstm() -> None:
     model = nn.LSTM(12, 16, num_layers=2, bidirectional=True, batch_first=True)
     head = nn.Linear(32, 3)
     optimizer = torch.optim.RMSprop([*model.parameters(), *head.parameters()])
-    train(model, lambda: head(model(torch.randn(4, 7, 12))[0]).mean(), optimizer, 2)
+    train(lambda: head(model(torch.randn(4, 7, 12))[0]).mean(), optimizer, 2)
     with torch.no_grad():
         nn.GRU(12, 16)(torch.randn(7, 4, 12))
         nn.LSTMCell(12, 16)(torch.randn(4, 12))
@@ -123,7 +123,7 @@ def embedding_bag() -> None:
     def loss() -> torch.Tensor:
         return torch.cat([bag(rows, offsets), table(torch.tensor([1, 2, 3]))]).sum()
 
-    train(bag, loss, optimizer, 2)
+    train(loss, optimizer, 2)
 
 
 def attention() -> None:
@@ -208,13 +208,12 @@ def contractions() -> None:
     torch.einsum("bhqd,bhkd->bhqk", torch.randn(2, 2, 3, 4), torch.randn(2, 2, 5, 4))
 
 
-def many_parameters() -> None:
+def long_lists() -> None:
     """More tensors in a list than torch.profiler tells."""
     model = nn.Sequential(*(nn.Linear(6, 6) for _ in range(20)))
-    for options in ({"foreach": True}, {"fused": True}):
+    for options in ({"foreach": True}, {"fused": True}, {"fused": True, "amsgrad": True}):
         optimizer = torch.optim.Adam(model.parameters(), **options)
-        train(model, lambda: model(torch.randn(2, 6)).sum(), optimizer, 2)
-    torch.cat([torch.ones(3, size) for size in range(1, 40)], 1)
+        train(lambda: model(torch.randn(2, 6)).sum(), optimizer, 2)
 
 
 def custom_operator() -> None:
@@ -238,6 +237,7 @@ def checkpointed() -> None:
     model = nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.LayerNorm(8))
     x = torch.randn(3, 6, requires_grad=True)
     checkpoint(model, x, use_reentrant=False).sum().backward()
+    torch.relu(x)
 
 
 def bert() -> None:
@@ -254,7 +254,7 @@ def bert() -> None:
     model = BertForSequenceClassification(config)
     words, labels = torch.randint(100, (2, 12)), torch.tensor([0, 1])
     optimizer = torch.optim.AdamW(model.parameters())
-    train(model, lambda: model(words, labels=labels).loss, optimizer, 2)
+    train(lambda: model(words, labels=labels).loss, optimizer, 2)
     with torch.inference_mode():
         model.eval()(words, attention_mask=torch.ones(2, 12, dtype=torch.int64))
 
@@ -266,16 +266,38 @@ def gpt2() -> None:
     model = GPT2LMHeadModel(config)
     words = torch.randint(100, (2, 12))
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    train(model, lambda: model(words, labels=words).loss, optimizer, 1)
+    train(lambda: model(words, labels=words).loss, optimizer, 1)
     model.eval().generate(words, max_new_tokens=3, do_sample=False, pad_token_id=0)
 
 
+class Midway:
+    """Some steps of a training that had begun before."""
+
+    def __init__(self, steps: int) -> None:
+        self.model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
+        self.optimizer = torch.optim.Adam(self.model.parameters())
+        self.inputs = torch.ones(5, 8)
+        self.steps = steps
+        self._train(2)
+
+    def __call__(self) -> None:
+        self._train(self.steps)
+
+    def _train(self, steps: int) -> None:
+        train(lambda: self.model(self.inputs).pow(2).mean(), self.optimizer, steps)
+
+
+#: name -> what has to be there before the recording begins
+BEGUN = {"one_step_midway": lambda: Midway(1), "three_steps_midway": lambda: Midway(3)}
+
+
 def trace(name: str, folder: Path) -> None:
+    run = BEGUN[name]() if name in BEGUN else globals()[name]
     observer = ExecutionTraceObserver()
     observer.register_callback(str(folder / f"{name}.et.json"))
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
         observer.start()
-        globals()[name]()
+        run()
         observer.stop()
     observer.unregister_callback()
     profiler.export_chrome_trace(str(folder / f"{name}.kineto.json"))

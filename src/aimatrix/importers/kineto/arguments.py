@@ -37,7 +37,7 @@ class Arguments:
             overloads = self.schemas(operator)
             own = (torch_dtype(kind) for kind in inputs.kinds if kind not in NO_TENSOR)
             lists = iter(given.get(LISTS, ()))
-            reader = _Reader(next(own, list_dtype), given, lists)
+            reader = _Reader(next(own, list_dtype), given, lists, inputs.has_lists)
             if not overloads:
                 return ("", tuple(reader.unnamed(inputs))) if inputs.kinds else None
             schema = fitting(overloads, inputs.kinds)
@@ -48,14 +48,24 @@ class Arguments:
         except (KeyError, TypeError, ValueError):
             return None
 
+    def names(self, operator: str, inputs: Inputs) -> tuple[str, ...]:
+        """The names of an operator's arguments; none where its schema is not known."""
+        schema = fitting(self.schemas(operator), inputs.kinds)
+        return schema.names if schema else ()
+
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads the inputs of one call."""
+    """Reads the inputs of one call.
+
+    has_short_lists: some of its lists of tensors are in the trace, so that one that is not is
+    empty: all that a call takes are equally long.
+    """
 
     list_dtype: str
     given: Mapping[str, Any]
     long_lists: Iterator[tuple[TensorArg, ...]]
+    has_short_lists: bool
 
     def named(
         self, schema: Schema, inputs: Inputs, kept: Sequence[str]
@@ -65,6 +75,7 @@ class _Reader:
             if "Tensor" in wanted:
                 # of optional tensors in a list a trace says nothing
                 untold = kind == "" and wanted.startswith("List[")
+                untold |= kind == "TensorList" and name in self.given
                 yield name, self.given.get(name) if untold else self._tensors(kind, dims)
             elif name in kept:
                 untold = text == "" and name in self.given
@@ -78,6 +89,8 @@ class _Reader:
 
     def _tensors(self, kind: str, dims: Any) -> Any:
         if kind == "TensorList":
+            if not dims and self.has_short_lists:
+                return ()
             if not dims:  # too long to be in the trace
                 found = next(self.long_lists, None)
                 if found is None:

@@ -18,6 +18,9 @@ MOST_VALUES = 10_000_000
 #: a range that is an operator: ``aten::conv2d``; others are marks, modules, nodes of autograd
 _OPERATOR = re.compile(r"(?!profiler::)[A-Za-z_]\w*::[A-Za-z_]\w*")
 
+#: the range in which autograd adds a parameter's gradient to those before
+ACCUMULATED = "torch::autograd::AccumulateGrad"
+
 _RANGES = ("cpu_op", "user_annotation")
 _LAUNCHES = ("cuda_runtime", "cuda_driver")
 _KERNEL = "kernel"
@@ -36,6 +39,12 @@ class Inputs:
     kinds: tuple[str, ...]
     dims: tuple[Any, ...]
     texts: tuple[str, ...]
+
+    @property
+    def has_lists(self) -> bool:
+        """Whether the tensors of a list are told: of 30 at most are."""
+        columns = zip(self.kinds, self.dims, strict=True)
+        return any(kind == "TensorList" and dims for kind, dims in columns)
 
 
 @dataclass(slots=True, eq=False)
@@ -131,7 +140,7 @@ class Events:
         args = event.get("args") or {}
         is_call = category == "cpu_op" and _OPERATOR.fullmatch(name) is not None
         kind = _kind_of_call(args) if is_call else kind_of_range(name)
-        inputs = self._inputs_of(args) if is_call else None
+        inputs = self._inputs_of(args) if is_call or name == ACCUMULATED else None
         found = Range(name, start, start + duration, inputs, kind)
         self._on_thread(event).append((start, -duration, found))
         if category == "cpu_op" and "External id" in args:

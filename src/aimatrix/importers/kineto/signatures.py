@@ -9,6 +9,12 @@ from typing import Any
 from aimatrix.importers.dtypes import torch_dtype
 from aimatrix.importers.kineto.arguments import Arguments, Signature
 from aimatrix.importers.kineto.events import Inputs, Range
+from aimatrix.importers.kineto.gradients import (
+    FUSED,
+    Tensors,
+    accumulated_before_steps,
+    lists_of_step,
+)
 from aimatrix.importers.kineto.recovery import Given, Step, recovered
 from aimatrix.importers.overloads import NO_TENSOR
 
@@ -46,6 +52,8 @@ class _Steps:
     def __init__(self, ranges: Sequence[Range], arguments: Arguments) -> None:
         self._arguments = arguments
         self._children: dict[Range, list[Range]] = {}
+        self._accumulated: dict[Range, Tensors] | None = None
+        self._ranges = ranges
         for found in ranges:
             if found.parent is not None and found.is_operator:
                 self._children.setdefault(found.parent, []).append(found)
@@ -53,7 +61,19 @@ class _Steps:
     def given(self, found: Range) -> Given:
         if found.inputs is None or not _is_told_in_part(found):
             return {}
+        if found.name.startswith(FUSED):
+            return self._lists_of_step(found, found.inputs)
         return recovered(found.name, found.inputs, self._steps_of(found, _DEEPEST))
+
+    def _lists_of_step(self, found: Range, inputs: Inputs) -> Given:
+        if inputs.has_lists:
+            return {}  # not too long for the trace
+        if self._accumulated is None:
+            self._accumulated = accumulated_before_steps(self._ranges)
+        # on a CPU, the number of steps of each parameter is read
+        read = sum(child.name == "aten::item" for child in self._children.get(found, ()))
+        names = self._arguments.names(found.name, inputs)
+        return lists_of_step(names, inputs, self._accumulated.get(found, ()), read or None)
 
     def _steps_of(self, found: Range, depth: int) -> tuple[Step, ...]:
         children = self._children.get(found, ()) if depth else ()
@@ -69,7 +89,7 @@ class _Steps:
 
 #: how far in the operators of one operator are looked at
 _DEEPEST = 4
-_UNTOLD = ("conv", "_convolution_mode", "einsum", "index", "_foreach_")
+_UNTOLD = ("conv", "_convolution_mode", "einsum", "index", "_foreach_", "_fused_")
 
 
 def _is_told_in_part(found: Range) -> bool:

@@ -125,6 +125,10 @@ def _calls(ranges: list[Range], arguments: Arguments, device: str) -> tuple[list
     ], unread
 
 
+#: operators that are not the work of the one that calls them
+_READS_OF_NUMBERS = ("aten::item", "aten::_local_scalar_dense")
+
+
 def _operators(ranges: list[Range], signatures: Signatures) -> Iterator[tuple[Range, bool]]:
     """The operators that count, and whether each is an outermost one.
 
@@ -133,7 +137,8 @@ def _operators(ranges: list[Range], signatures: Signatures) -> Iterator[tuple[Ra
     """
     readable_below: set[Range] = set()
     for found in reversed(ranges):
-        if found.parent is not None and (found in signatures or found in readable_below):
+        tells = found in signatures and found.name not in _READS_OF_NUMBERS
+        if found.parent is not None and (tells or found in readable_below):
             readable_below.add(found.parent)
     covered: set[Range] = set()  # counted, or inside what is
     for found in ranges:
