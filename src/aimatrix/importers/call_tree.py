@@ -10,7 +10,6 @@ from array import array
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
-from enum import IntFlag
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -27,8 +26,8 @@ BACKWARD_RANGE = "autograd::engine::evaluate_function"
 OPTIMIZER_RANGE = "Optimizer.step#"
 
 
-class Kind(IntFlag):
-    """What an entry of the tree is.
+class Kind:
+    """What an entry of the tree is: plain numbers, since there are millions of them.
 
     GRAD: an operator that ran with gradients enabled. ROOT: a process or a thread.
     """
@@ -41,7 +40,7 @@ class Kind(IntFlag):
     ROOT = 16
 
 
-def kind_of_range(name: str) -> Kind:
+def kind_of_range(name: str) -> int:
     """What a range that is no operator tells by its name of the operators inside."""
     if name.startswith(BACKWARD_RANGE):
         return Kind.BACKWARD
@@ -87,7 +86,7 @@ class CallTree(Generic[Call]):
         return len(self._known)
 
     def add(
-        self, number: int, parent: int, thread: int, kind: Kind, call: Call | None = None
+        self, number: int, parent: int, thread: int, kind: int, call: Call | None = None
     ) -> bool:
         """Add an entry; whether its call is a new one. Its own parent is a root.
 

@@ -192,7 +192,7 @@ class _Text:
             if is_whole:
                 self._at = end
                 return value
-            if len(self._text) - self._at > LONGEST_ITEM:
+            if len(self._text) - self._at >= LONGEST_ITEM:
                 raise _TooLargeError(
                     f"holds an entry that does not end within {LONGEST_ITEM >> 20} MiB"
                 )

@@ -58,7 +58,7 @@ class Range:
     start: float
     end: float
     inputs: Inputs | None
-    kind: Kind
+    kind: int
     phase: str = "forward"
     parent: Range | None = None
     own_work: int = 0
@@ -162,7 +162,7 @@ class Events:
         return self.threads.setdefault((event["pid"], event["tid"]), [])
 
 
-def _kind_of_call(args: Mapping[str, Any]) -> Kind:
+def _kind_of_call(args: Mapping[str, Any]) -> int:
     # a number in autograd's order is given where gradients are enabled
     return Kind.OPERATOR | (Kind.GRAD if args.get("Sequence number", -1) >= 0 else Kind.RANGE)
 
