@@ -1,4 +1,4 @@
-"""A short run of the fuzz in `fuzz_readers`, so that it keeps working; `make fuzz` is the long one."""
+"""A short run of the fuzz in `fuzz_readers`, so that it keeps working; `make fuzz` is long."""
 
 import json
 import subprocess
