@@ -170,7 +170,7 @@ def test_a_name_may_hold_broken_text(read: Read, content: bytes, tmp_path: Path)
         (b"[" * 1_000_000, "nested too deeply"),
         (b'{"nodes":[' + b'{"a":' * 1_000_000, "nested too deeply"),
         (b'{"a":' * 1_000_000, "nested too deeply"),
-        (b'{"nodes":["' + b"a" * (2 << 20), "does not end within"),
+        (b'{"nodes":["' + b"a" * (12 << 20), "does not end within"),
         (b'{"traceEvents":[[' + b"[]," * (4 << 20), "does not end within"),
         (b" " * (6 << 20), "blanks"),
         (bytes(6 << 20), "is not a whole"),
