@@ -79,7 +79,7 @@ def test_a_start_that_fails_is_told_in_one_line(watch, tmp_path: Path, sabotage:
     """)
     assert (outcome.returncode, outcome.stdout) == (0, "42 exec_module\n")
     (line,) = outcome.stderr.splitlines()
-    assert line.startswith("aimatrix: this process is not watched")
+    assert line.startswith("aimatrix: torch is not watched in this process")
 
 
 def test_a_torch_that_cannot_be_imported_fails_as_it_does_without_us(watch, tmp_path) -> None:
