@@ -103,6 +103,16 @@ def test_a_newer_schema_is_read_with_a_warning(tmp_path: Path) -> None:
     assert ended.err.count("\n") == 1
 
 
+def test_entries_that_are_passed_over_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "odd.json"
+    path.write_text(json.dumps({**TRACE, "nodes": [*TRACE["nodes"], {"id": 3}, 7]}))
+    ended = aimatrix("import", path, folder=tmp_path)
+    assert (ended.code, ended.err) == (
+        0,
+        f"aimatrix: {path}: 2 entries were passed over, since they lack what their kind has\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

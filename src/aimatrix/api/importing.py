@@ -132,5 +132,11 @@ def _summary(
         calls=sum(record.calls for record in records),
         macs=sum((ops.cost(record.call).macs or 0) * record.calls for record in records),
         unknown=tuple(sorted(unknown.items(), key=lambda item: (-item[1], item[0]))),
-        warnings=tuple(imported.warnings),
+        warnings=(*imported.warnings, *_odd_entries(imported.odd)),
     )
+
+
+def _odd_entries(odd: int) -> list[str]:
+    if not odd:
+        return []
+    return [f"{odd:,} entries were passed over, since they lack what their kind has"]
