@@ -149,7 +149,7 @@ def _chain(name: str, arguments: Arguments) -> Translation:
 
 def _cdist(name: str, arguments: Arguments) -> Translation:
     """Euclidean distances: for each pair of points a product over their features."""
-    if arguments["p"] != 2:
+    if arguments.get("p", 2) != 2:
         raise ValueError("distances of another norm are no multiply-adds")
     a, b = arguments["x1"].shape, arguments["x2"].shape
     batch = broadcast(a[:-2], b[:-2])
@@ -225,7 +225,9 @@ RULES: dict[str, Rule] = {
     "bilinear": Rule("contraction", _bilinear),
     "_trilinear": Rule("contraction", _trilinear, ("expand1", "expand2", "expand3", "sumdim")),
     **same(Rule("contraction", _chain), "chain_matmul linalg_multi_dot"),
-    **same(Rule("contraction", _cdist, ("p",)), "cdist _cdist_forward _cdist_backward"),
+    **same(
+        Rule("contraction", _cdist, ("p",)), "cdist _cdist_forward _cdist_backward _euclidean_dist"
+    ),
     **same(_GROUPED, "_grouped_mm _scaled_grouped_mm"),
     **same(_LINEAR_BACKWARD, "linear_backward mkldnn_linear_backward"),
     **same(_LINEAR_BACKWARD, "mkldnn_linear_backward_input mkldnn_linear_backward_weights"),

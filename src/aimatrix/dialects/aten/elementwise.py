@@ -185,13 +185,22 @@ RULES: dict[str, Rule] = {
         " fake_quantize_per_tensor_affine_cachemask_backward"
         " quantize_per_tensor quantize_per_tensor_dynamic dequantize"
         " quantized::add quantized::add_relu quantized::mul quantized::mul_relu"
-        " quantized::hardswish quantized::relu6",
+        " quantized::hardswish quantized::relu6 quantized::add_scalar quantized::add_scalar_relu"
+        " quantized::mul_scalar quantized::mul_scalar_relu quantized::leaky_relu"
+        " quantized::sigmoid quantized::celu quantized::elu quantized::clamp"
+        " quantized::threshold int_repr",
+    ),
+    **same(
+        _ELEMENTWISE,
+        "gcd lcm ldexp nextafter igamma igammac polygamma special_zeta i0 special_i0 special_i0e"
+        " special_i1 special_i1e special_bessel_j0 special_bessel_j1 special_ndtri"
+        " special_log_ndtr special_erfcx special_entr poisson",
     ),
     **same(
         Rule("elementwise", _first_shape),
-        "prelu renorm rrelu_with_noise _weight_norm _weight_norm_interface quantize_per_channel"
-        " fake_quantize_per_channel_affine fake_quantize_per_channel_affine_cachemask"
-        " fake_quantize_per_channel_affine_cachemask_backward _amp_update_scale",
+        "prelu quantized::prelu renorm rrelu_with_noise _weight_norm _weight_norm_interface"
+        " quantize_per_channel fake_quantize_per_channel_affine"
+        " fake_quantize_per_channel_affine_cachemask fake_quantize_per_channel_affine_cachemask_backward _amp_update_scale",
     ),
     **same(
         Rule("elementwise", _dropout, ("train",)),

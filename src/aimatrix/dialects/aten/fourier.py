@@ -70,6 +70,21 @@ def _short_time(_: str, arguments: Arguments) -> Translation:
     }
 
 
+def _back_from_short_time(_: str, arguments: Arguments) -> Translation:
+    *batch, bins, frames = arguments["self"].shape
+    points = arguments["n_fft"]
+    length = arguments.get("length")
+    if length is None:
+        length = (arguments.get("hop_length") or points // 4) * (frames - 1)
+        length += 0 if arguments.get("center", True) else points
+    return "c2c" if arguments.get("return_complex") else "c2r", {
+        "points": [points],
+        "transforms": prod(batch) * frames,
+        "input": (*batch, bins, frames),
+        "output": (*batch, length),
+    }
+
+
 def _attributes(
     points: Sequence[int], along: Sequence[int], shape: Shape, output: Sequence[int]
 ) -> dict[str, Any]:
@@ -87,4 +102,9 @@ RULES: dict[str, Rule] = {
     **same(Rule("fourier", _below, ("dim", "last_dim_size", "onesided")), "_fft_c2c _fft_r2c"),
     "_fft_c2r": Rule("fourier", _below, ("dim", "last_dim_size", "onesided")),
     "stft": Rule("fourier", _short_time, ("n_fft", "hop_length", "onesided", "center")),
+    "istft": Rule(
+        "fourier",
+        _back_from_short_time,
+        ("n_fft", "hop_length", "center", "length", "return_complex"),
+    ),
 }

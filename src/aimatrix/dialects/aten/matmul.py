@@ -11,6 +11,7 @@ from aimatrix.dialects.aten.rule import (
     Translation,
     axes,
     broadcast,
+    quantised,
     same,
 )
 
@@ -146,6 +147,7 @@ RULES: dict[str, Rule] = {
     ),
     **same(Rule("matmul", _packed_weights), "_weight_int8pack_mm _weight_int4pack_mm"),
     **same(Rule("matmul", _matmul), "matmul linalg_matmul"),
+    "quantized::matmul": quantised(Rule("matmul", _matmul), self="qa", other="qb"),
     **same(_MM, "mm bmm addmm _addmm_activation baddbmm mv addmv dot vdot _int_mm _scaled_mm"),
     "addbmm": Rule("matmul", _addbmm),
     "addr": Rule("matmul", _addr),

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
-from aimatrix.dialects.aten.rule import Arguments, Rule, Shape, Translation, elements, same, shapes
+from aimatrix.dialects.aten.rule import (
+    Arguments,
+    Rule,
+    Shape,
+    Translation,
+    elements,
+    quantised,
+    same,
+    shapes,
+)
 from aimatrix.dialects.raw import TensorArg
 
 
@@ -122,7 +131,8 @@ _COUNTED = Rule("movement", _counted, ("steps", "n", "m", "window_length"))
 _REPEAT = Rule("movement", _repeat, ("repeats", "dims"))
 
 RULES: dict[str, Rule] = {
-    **same(_JOIN, "cat concat concatenate stack quantized::cat"),
+    **same(_JOIN, "cat concat concatenate stack"),
+    **same(quantised(_JOIN, tensors="qx"), "quantized::cat quantized::cat_relu"),
     **same(Rule("movement", _stacked), "hstack vstack dstack column_stack row_stack"),
     **same(Rule("movement", _padding, ("pad",)), "constant_pad_nd pad _pad_circular _pad_enum"),
     **same(
@@ -175,7 +185,8 @@ RULES: dict[str, Rule] = {
         " is_same_size is_pinned is_leaf is_conj is_neg _is_zerotensor is_contiguous is_set_to"
         " result_type can_cast promote_types _version output_nr retain_grad retains_grad"
         " requires_grad data set_data set resize resize_as _has_same_storage_numel"
-        " _has_compatible_shallow_copy_type record_stream _assert_async _assert_scalar"
+        " _has_compatible_shallow_copy_type _linalg_check_errors record_stream"
+        " _assert_async _assert_scalar"
         " _assert_tensor_metadata _functional_assert_async sym_constrain_range"
         " _use_cudnn_ctc_loss _use_miopen_ctc_loss _fused_sdp_choice _debug_has_internal_overlap"
         " _cudnn_rnn_flatten_weight _use_cudnn_rnn_flatten_weight"

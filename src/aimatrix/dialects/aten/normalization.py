@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aimatrix.dialects.aten.rule import Arguments, Rule, Translation, elements, same
+from aimatrix.dialects.aten.rule import Arguments, Rule, Translation, elements, quantised, same
 
-_PARAMETERS = ("weight", "bias", "running_mean", "running_var", "mean", "invstd")
+_PARAMETERS = ("weight", "bias", "running_mean", "running_var", "mean", "var", "invstd")
 
 
 def _forward(kind: str) -> Rule:
@@ -48,6 +48,15 @@ RULES: dict[str, Rule] = {
     **same(_forward("group_norm"), "group_norm native_group_norm"),
     "instance_norm": _forward("instance_norm"),
     **same(_forward("rms_norm"), "rms_norm _fused_rms_norm"),
+    **same(
+        quantised(_forward("batch_norm"), input="qx"),
+        "quantized::batch_norm quantized::batch_norm_relu quantized::batch_norm1d"
+        " quantized::batch_norm1d_relu quantized::batch_norm2d quantized::batch_norm2d_relu"
+        " quantized::batch_norm3d quantized::batch_norm3d_relu",
+    ),
+    "quantized::layer_norm": _forward("layer_norm"),
+    "quantized::group_norm": _forward("group_norm"),
+    "quantized::instance_norm": _forward("instance_norm"),
     **same(
         _backward("batch_norm"),
         "native_batch_norm_backward batch_norm_backward cudnn_batch_norm_backward"

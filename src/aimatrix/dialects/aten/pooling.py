@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from aimatrix.dialects.aten.rule import Arguments, Rule, Translation, batched, per_side, same
+from aimatrix.dialects.aten.rule import (
+    Arguments,
+    Rule,
+    Translation,
+    batched,
+    per_side,
+    quantised,
+    same,
+)
 
 
 def _pooling(name: str, arguments: Arguments) -> Translation:
@@ -43,6 +51,7 @@ RULES: dict[str, Rule] = {
     **same(_POOLING, "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d"),
     **same(_POOLING, "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices"),
     **same(_POOLING, "mkldnn_max_pool2d mkldnn_max_pool3d quantized_max_pool2d"),
+    **same(quantised(_POOLING, input="qx"), "quantized::max_pool1d quantized::max_pool2d"),
     **same(_POOLING, "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d"),
     **same(_POOLING, "_adaptive_avg_pool2d _adaptive_avg_pool3d mkldnn_adaptive_avg_pool2d"),
     **same(_POOLING, "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d"),

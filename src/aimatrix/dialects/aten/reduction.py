@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aimatrix.dialects.aten.rule import Arguments, Rule, Translation, axes, same
+from aimatrix.dialects.aten.rule import Arguments, Rule, Translation, axes, quantised, same
 
 
 def _reduction(name: str, arguments: Arguments) -> Translation:
@@ -32,5 +32,6 @@ RULES: dict[str, Rule] = {
     **same(_REDUCTION, "softmax _softmax log_softmax _log_softmax special_softmax _safe_softmax"),
     **same(_REDUCTION, "special_log_softmax cumsum cumprod logcumsumexp cummax cummin"),
     "_masked_softmax": _REDUCTION,
+    "quantized::softmax": quantised(_REDUCTION, input="qx"),
     "norm_except_dim": Rule("reduction", _square_norm, ("dim",)),
 }

@@ -17,10 +17,25 @@ __all__ = [
     "broadcast",
     "elements",
     "per_side",
+    "quantised",
     "same",
     "shapes",
     "tensors",
 ]
+
+
+def quantised(rule: Rule, **spelled: str) -> Rule:
+    """``rule`` for an operator of ``quantized::``, which spells some arguments in ways of its own.
+
+    spelled: as ``rule`` knows an argument -> as the operator spells it (``input="qx"``).
+    """
+
+    def translation(name: str, arguments: Arguments) -> Translation:
+        renamed = {own: name for name, own in spelled.items()}
+        known = {renamed.get(own, own): value for own, value in arguments.items()}
+        return rule.translate(name.removeprefix("quantized::"), known)
+
+    return Rule(rule.family, translation, rule.reads)
 
 
 def shapes(arguments: Arguments, *names: str) -> list[Shape]:
