@@ -40,6 +40,36 @@ def same(rule: Rule, names: str) -> dict[str, Rule]:
     return dict.fromkeys(names.split(), rule)
 
 
+def by_shapes(family: str, operators: str, reads: str = "") -> dict[str, Rule]:
+    """Rules for operators that their family knows by the shapes of the tensors they take.
+
+    operators: separated by spaces, each a name (``cholesky``), or a name and what the family calls
+    it (``linalg_inv=inverse``), or that and the tensors in the order of the family
+    (``cholesky_solve=cholesky_solve(input2,self)``). reads: arguments that are handed on to the
+    family as options, separated by spaces.
+    """
+    rules = {}
+    for spelling in operators.split():
+        name, _, told = spelling.partition("=")
+        kind, _, order = (told or name).partition("(")
+        names = tuple(order.rstrip(")").split(",")) if order else ()
+        translation = _by_shapes(family, kind, names, tuple(reads.split()))
+        rules[name] = Rule(family, translation, tuple(reads.split()))
+    return rules
+
+
+def _by_shapes(
+    family: str, kind: str, names: tuple[str, ...], reads: tuple[str, ...]
+) -> Callable[[str, Arguments], Translation]:
+    def translation(_: str, arguments: Arguments) -> Translation:
+        taken = {name: arguments[name] for name in names} if names else arguments
+        shapes = [tensor.shape for tensor in tensors(taken)]
+        options = {name: arguments[name] for name in reads if name in arguments}
+        return ops.family(family).from_shapes(kind, shapes, options)
+
+    return translation
+
+
 def tensors(arguments: Arguments) -> Iterator[TensorArg]:
     """All tensors that an operator took, those of lists too, in the order of its schema."""
     for name, value in arguments.items():

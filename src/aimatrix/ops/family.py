@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -40,6 +40,17 @@ class Family(ABC):
     def input_size(self, call: OpCall) -> float | None:
         """The size by which calls of this family are grouped; None: all form one group."""
         return None
+
+    def from_shapes(
+        self, kind: str, shapes: Sequence[tuple[int, ...]], options: Mapping[str, Any]
+    ) -> tuple[str, dict[str, Any]]:
+        """(kind, attributes) of an operator that takes tensors of ``shapes``.
+
+        For families whose operators need no translation of their own in a dialect: a line in its
+        table is enough (`aimatrix.dialects.rule.by_shapes`). kind and options are the dialect's
+        words for what the operator does. Raises InputError where that makes no operator.
+        """
+        raise InputError(f"shapes alone do not tell what a {kind} does")
 
     def check(self, call: OpCall) -> None:
         """Raise InputError unless every required attribute is there and well formed."""

@@ -200,7 +200,8 @@ RULES: dict[str, Rule] = {
         Rule("elementwise", _first_shape),
         "prelu quantized::prelu renorm rrelu_with_noise _weight_norm _weight_norm_interface"
         " quantize_per_channel fake_quantize_per_channel_affine"
-        " fake_quantize_per_channel_affine_cachemask fake_quantize_per_channel_affine_cachemask_backward _amp_update_scale",
+        " fake_quantize_per_channel_affine_cachemask"
+        " fake_quantize_per_channel_affine_cachemask_backward _amp_update_scale",
     ),
     **same(
         Rule("elementwise", _dropout, ("train",)),
