@@ -23,6 +23,8 @@ from .onnx_skeleton import skeleton
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+#: the slot of calls beyond the capacity, whose signatures are not kept either
+OVERFLOWING = 0
 #: ends the names of models' files in a spool
 MODEL = ".onnx"
 #: a run: its inputs, and the file and optimization level of its model, which tell what it does
@@ -156,7 +158,9 @@ class SessionCapture:
         slots = self._tally.slots()
         slot = slots.get(key)
         if slot is None:
-            slot = slots[key] = self._tally.open(lambda: ours.describe(key[1:]))
+            slot = self._tally.open(lambda: ours.describe(key[1:]))
+            if slot != OVERFLOWING:
+                slots[key] = slot
         if slot != NO_WORK:
             self._tally.add(slot)
 
