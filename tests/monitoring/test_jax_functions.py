@@ -432,23 +432,25 @@ def test_jax_is_not_imported_by_us(watch: Watch) -> None:
     assert outcome.stdout == "[]\n"
 
 
-@pytest.mark.parametrize(("name", "side"), [("MobileNetV2", 32), ("EfficientNetB0", 33)])
-def test_keras_models_count_the_same_on_torch_and_jax(
-    watch: Watch, name: str, side: int, monkeypatch: pytest.MonkeyPatch
+def test_a_keras_model_counts_the_same_on_torch_and_jax(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Others do in `benchmarks/keras_backends.py`; a picture of 33 has paddings that are uneven."""
     if find_spec("keras") is None or find_spec("torch") is None:
         pytest.skip("needs keras and torch")
     monkeypatch.setenv("KERAS_TORCH_DEVICE", "cpu")
+    # what it computes is no matter here, and to optimize that takes most of the time
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
     found = {}
     for backend in ("torch", "jax"):
         monkeypatch.setenv("KERAS_BACKEND", backend)
         outcome = watch(
-            f"""
+            """
             import numpy as np, keras
-            model = keras.applications.{name}(
-                weights=None, input_shape=({side}, {side}, 3), classes=10
+            model = keras.applications.MobileNetV2(
+                weights=None, input_shape=(33, 33, 3), classes=10
             )
-            model.predict(np.ones((1, {side}, {side}, 3)), verbose=0)
+            model.predict(np.ones((1, 33, 33, 3)), verbose=0)
             """,
             attributes=aten.ATTRIBUTES,
         )
