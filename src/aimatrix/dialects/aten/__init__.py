@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from aimatrix.dialects.aten import (
     attention,
+    by_shapes,
     collective,
     contraction,
     convolution,
@@ -48,6 +49,7 @@ RULES: dict[str, Rule] = {
     **resampling.RULES,
     **movement.RULES,
     **collective.RULES,
+    **by_shapes.RULES,
 }
 
 

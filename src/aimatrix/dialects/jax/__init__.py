@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from aimatrix.dialects.jax import (
     attention,
+    by_shapes,
     collective,
     convolution,
     elementwise,
@@ -38,6 +39,7 @@ RULES: dict[str, Rule] = {
     **indexing.RULES,
     **movement.RULES,
     **collective.RULES,
+    **by_shapes.RULES,
 }
 
 #: primitive -> rule of those that a backward pass made

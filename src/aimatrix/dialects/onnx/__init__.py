@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from aimatrix.dialects.onnx import (
     attention,
+    by_shapes,
     contraction,
     convolution,
     elementwise,
@@ -43,6 +44,7 @@ RULES: dict[str, Rule] = {
     **resampling.RULES,
     **indexing.RULES,
     **movement.RULES,
+    **by_shapes.RULES,
 }
 
 
