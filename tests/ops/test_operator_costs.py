@@ -72,6 +72,7 @@ VGG_2_BACKWARD = OpCall.create(
     "conv2d_backward",
     {**dict(VGG_2.attributes), "input_gradient": True, "weight_gradient": True},
 )
+SYSTEM = {"batch": 3, "m": 4, "n": 4, "rhs": 2}
 LSTM = {"batch": 2, "steps": 3, "input_size": 5, "hidden_size": 7}
 # four gates of 7, from 5 inputs and 7 states
 LSTM_WEIGHTS = 4 * 7 * (5 + 7)
@@ -85,6 +86,17 @@ EMBEDDING = {"rows": 100, "width": 8, "indices": 6}
 # Warps: blocks of 4096 outputs, 4 warps each, for implicit GEMM; of 128 outputs for one thread
 # per output; of 512 for vectors.
 CASES = [
+    (
+        OpCall.create("linear_algebra", "solve", SYSTEM),
+        None,
+        Cost(
+            # elimination: at each step a reciprocal, 3 + 2 + 1 multipliers, 9 + 4 + 1 places;
+            # two substitutions, of which one divides; two operations a multiply-add
+            macs=3 * ((4 + 6 + 2 * 14) + 2 * (2 * 16 - 4)) // 2,
+            bytes_read=4 * 3 * (16 + 8),
+            bytes_written=4 * 3 * 8,
+        ),
+    ),
     (
         ALEXNET_1,
         (1, 96, 54, 54),

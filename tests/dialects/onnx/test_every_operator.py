@@ -27,7 +27,6 @@ UNKNOWN = {
     "Optional OptionalGetElement": "what may be missing is no tensor",
     "RegexFullMatch StringConcat StringNormalizer StringSplit TfIdfVectorizer": "text",
     "ImageDecoder": "files of images",
-    "Det": "linear algebra has no family",
     "LinearAttention": "how many products its updates take depends on the rule and on chunks",
 }
 UNKNOWN_NAMES = set(" ".join(UNKNOWN).split())

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from aimatrix.dialects.rule import Rule
+from aimatrix.dialects.rule import Rule, by_shapes
 
 #: family by family, its operators as `rule.by_shapes` takes them
-RULES: dict[str, Rule] = {}
+RULES: dict[str, Rule] = {
+    **by_shapes(
+        "linear_algebra",
+        "cholesky lu qr geqrf householder_product triangular_solve tridiagonal_solve eigh eig svd"
+        " schur=eig hessenberg tridiagonal",
+        reads="compute_uv full_matrices",
+    ),
+}

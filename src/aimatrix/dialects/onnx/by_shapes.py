@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from aimatrix.dialects.rule import Rule
+from aimatrix.dialects.rule import Rule, by_shapes
 
 #: family by family, its operators as `rule.by_shapes` takes them
-RULES: dict[str, Rule] = {}
+RULES: dict[str, Rule] = {
+    **by_shapes("linear_algebra", "Det=det com.microsoft::Inverse=inverse"),
+}
