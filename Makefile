@@ -47,9 +47,9 @@ validation: $(DEMO)/profile.json
 	  -o $(DEMO)/results/validation.json
 	$(BIN)/aimatrix report $(DEMO) --published -o $(DEMO)/report.html
 
-# how much of real architectures the families know, into docs/coverage.md; some minutes
+# how much of real architectures the families know, into the docs; some minutes
 coverage: $(VENV)/dev.stamp
-	$(BIN)/python benchmarks/coverage.py --page docs/coverage.md
+	$(BIN)/python benchmarks/coverage.py --page docs/coverage.md --summary docs/operators.md
 
 $(DEMO)/profile.json:
 	$(MAKE) demo

@@ -11,7 +11,8 @@ their bytes by the tensors that they take and give. One whose inside torch does 
 formula for is named as not estimated. (Whether what is known is right is another question: see
 tests/dialects/test_real_architectures.py, which compares with the same formulas.)
 
-``--page docs/coverage.md`` writes the tables into that page. Needs transformers and keras.
+``--page docs/coverage.md`` writes the tables into that page, ``--summary docs/operators.md`` what
+they come to into another. Needs transformers and keras.
 """
 
 from __future__ import annotations
@@ -242,14 +243,45 @@ def page_text(found: list[Coverage]) -> str:
         f"{min(each.share(what) for each in found):.2%}" for what in ("macs", "bytes", "calls")
     )
     lines.append(f"| *the least of {len(found)} runs* | | | | {least} |")
-    for what in ("calls", "bytes"):
-        top = most_frequent(found, what)
-        named = ", ".join(f"`{name}` ({number:,})" for name, number in top) or "none"
-        lines += ["", f"Most frequent unknown operators by {what}: {named}."]
+    lines += ["", *unknown_lines(found)]
     blind = sorted({name for each in found for name in each.not_estimated})
     named = ", ".join(f"`{name}`" for name in blind) or "none"
     lines += ["", f"Unknown operators whose multiply-adds could not be estimated: {named}."]
     return "\n".join(lines) + "\n"
+
+
+def unknown_lines(found: list[Coverage]) -> list[str]:
+    """A paragraph on the most frequent unknown operators by calls, and one by bytes."""
+    lines = []
+    for what in ("calls", "bytes"):
+        top = most_frequent(found, what)
+        named = ", ".join(f"`{name}` ({number:,})" for name, number in top) or "none"
+        lines += [f"Most frequent unknown operators by {what}: {named}.", ""]
+    return lines[:-1]
+
+
+def summary_text(found: list[Coverage]) -> str:
+    """What the table comes to, in Markdown."""
+    architectures = len({(each.group, each.architecture) for each in found})
+    least = {what: min(each.share(what) for each in found) for what in ("macs", "bytes", "calls")}
+    whole = sum(all(each.share(what) == 1 for what in least) for each in found)
+    lines = [
+        f"{architectures} architectures, {len(found)} runs (inference and training steps): in"
+        f" {whole} of them every operator is known. The least that known families hold in any one:"
+        f" {least['macs']:.2%} of MACs, {least['bytes']:.2%} of bytes, {least['calls']:.2%} of"
+        " calls.",
+        "",
+        *unknown_lines(found),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write_into(path: Path, text: str) -> None:
+    """Put ``text`` between the marks of a page."""
+    page = path.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    after = rest.partition(END)[2]
+    path.write_text(f"{before}{BEGIN}{text}{END}{after}", encoding="utf-8")
 
 
 def main() -> None:
@@ -258,6 +290,7 @@ def main() -> None:
     parser.add_argument("--only", help="architectures whose name holds this")
     parser.add_argument("--json", type=Path, help="a file to write")
     parser.add_argument("--page", type=Path, help="a page to write the tables into")
+    parser.add_argument("--summary", type=Path, help="a page to write what they come to into")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
@@ -267,10 +300,9 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps([asdict(each) for each in found], indent=1))
     if options.page:
-        page = options.page.read_text(encoding="utf-8")
-        before, _, rest = page.partition(BEGIN)
-        after = rest.partition(END)[2]
-        options.page.write_text(f"{before}{BEGIN}{text}{END}{after}", encoding="utf-8")
+        write_into(options.page, text)
+    if options.summary:
+        write_into(options.summary, summary_text(found))
 
 
 if __name__ == "__main__":
