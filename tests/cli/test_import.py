@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,7 @@ def test_a_newer_schema_is_read_with_a_warning(tmp_path: Path) -> None:
     assert ended.code == 0
     assert ended.err.startswith(f"aimatrix: {path}: ")
     assert "2.0.0" in ended.err
+    assert ended.err.count(str(path)) == 1
     assert ended.err.count("\n") == 1
 
 
@@ -147,3 +150,61 @@ def test_wrong_options_are_told(
     ended = aimatrix("import", model, *options, folder=tmp_path)
     assert told in ended.refusal()
     assert not (tmp_path / "aimatrix-store").exists()
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    assert aimatrix("import", path, folder=tmp_path).refusal().startswith(f"{path}: is no regular")
+
+
+LOOP = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[4,4] x) => (float[4,4] y) <int64 n = {4611686018427387904}, bool c = {1}> {
+    y = Loop(n, c, x) <body = b (int64 i, bool ci, float[4,4] s) => (bool co, float[4,4] so) {
+        co = Identity(ci)
+        so = MatMul(s, s)
+    }>
+}"""
+
+
+def test_more_calls_than_a_log_holds_are_told_of_their_file(tmp_path: Path, model: Path) -> None:
+    path = tmp_path / "loop.onnx"
+    path.write_bytes(onnx.parser.parse_model(LOOP).SerializeToString())
+    sizes = ("--dim", "batch=8", "--dim", "x.1=5")
+    ended = aimatrix("import", path, folder=tmp_path)
+    assert ended.refusal().startswith(f"{path}: calls operators more than")
+    assert not (tmp_path / "aimatrix-store").exists()
+    ended = aimatrix("import", model, *sizes, "--calls", str(2**40), folder=tmp_path)
+    assert ended.code == 0
+
+
+def kineto_product(rows: int) -> bytes:
+    """A Kineto trace of a product of ``rows`` x 3 by 3 x 4."""
+    args = {
+        "Input Dims": [[rows, 3], [3, 4]],
+        "Input type": ["float", "float"],
+        "Input Strides": [[3, 1], [4, 1]],
+        "Concrete Inputs": ["", ""],
+    }
+    event = {"ph": "X", "cat": "cpu_op", "name": "aten::mm", "pid": 1, "tid": 1, "ts": 1, "dur": 5}
+    return json.dumps({"schemaVersion": 1, "traceEvents": [{**event, "args": args}]}).encode()
+
+
+def execution_trace_product(rows: int) -> bytes:
+    root, product = TRACE["nodes"]
+    inputs = {**product["inputs"], "shapes": [[rows, 3], [3, 4]]}
+    return json.dumps({**TRACE, "nodes": [root, {**product, "inputs": inputs}]}).encode()
+
+
+@pytest.mark.parametrize("product", [kineto_product, execution_trace_product])
+@pytest.mark.parametrize(("rows", "known"), [(2, True), (2**53, False), (2**70, False)])
+def test_a_shape_that_no_tensor_has_leaves_the_call_unknown(
+    tmp_path: Path, product: Callable[[int], bytes], rows: int, known: bool
+) -> None:
+    path = tmp_path / "trace.json"
+    path.write_bytes(product(rows))
+    ended = aimatrix("import", path, "--json", folder=tmp_path)
+    (file,) = ended.document()["files"]
+    assert file["macs"] == (2 * 3 * 4 if known else 0)
+    assert file["unknown"] == ({} if known else {"aten::mm": 1})
+    assert [text.startswith("of 1 calls") for text in file["warnings"]] == [True] * (not known)

@@ -18,10 +18,14 @@ from aimatrix.importers.imported import Imported
 from aimatrix.model.calls import OpCall
 from aimatrix.model.workload import WorkloadRecord
 from aimatrix.monitoring import encodable, this_host
+from aimatrix.store.schema import to_table
 from aimatrix.store.workload import WorkloadStore
 
 #: calls of a file that a log has room for; sums of fewer are exact in every reader
 MOST_CALLS = 2**40
+
+#: operator calls of one file, all together, that a log has room for
+MOST_LOGGED = 2**53
 
 #: seconds of the window that imported calls are in: the one in which they were imported
 _WINDOW = 60
@@ -72,9 +76,11 @@ def import_(
     found = []
     for path, kind, imported in read:
         name = encodable(app or _stem(path))
+        _refuse_too_many(path, imported, calls)
         own = _records(imported, kind, name, calls, now)
         if not own:
             raise InputError(f"{path}: holds no operator calls; {kind.mend}")
+        _refuse_what_no_log_holds(path, own)
         records += own
         found.append(_summary(path, kind, name, own, imported))
     WorkloadStore(Path(store)).append(records)
@@ -84,6 +90,24 @@ def import_(
 def _stem(path: Path) -> str:
     """The file's name without what tells its format: ``step.pt.trace.json.gz`` is ``step``."""
     return path.name.partition(".")[0] or path.name
+
+
+def _refuse_too_many(path: Path, imported: Imported, calls: int) -> None:
+    """Raise InputError for more calls than a log can hold: nested loops reach any number."""
+    total = sum(each.calls for each in imported.calls) * calls
+    if total > MOST_LOGGED:
+        raise InputError(
+            f"{path}: calls operators more than {MOST_LOGGED} times, which is all that a log has"
+            " room for; give fewer --calls, or check the trips of its loops"
+        )
+
+
+def _refuse_what_no_log_holds(path: Path, records: Sequence[WorkloadRecord]) -> None:
+    """Raise InputError, with the file's name, for values that the store would refuse."""
+    try:
+        to_table(records)
+    except InputError as error:
+        raise InputError(f"{path}: holds values that no log takes: {error}") from error
 
 
 def _records(

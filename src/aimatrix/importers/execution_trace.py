@@ -61,7 +61,7 @@ def read(
         raise InputError(
             f"{path}: has no nodes; record a trace with torch.profiler.ExecutionTraceObserver"
         )
-    return reader.imported(path, stream.fields.get("schema"))
+    return reader.imported(stream.fields.get("schema"))
 
 
 class _Reader:
@@ -101,7 +101,7 @@ class _Reader:
         except (KeyError, TypeError, ValueError, OverflowError):
             return None
 
-    def imported(self, path: Path, schema: Any) -> Imported:
+    def imported(self, schema: Any) -> Imported:
         """All that was taken in."""
         found = self.tree.outermost()
         calls, unread = [], 0
@@ -109,12 +109,12 @@ class _Reader:
             overload, items = signature or ("", ())
             unread += count if signature is None else 0
             calls.append(TracedCall(RawCall(name, dict(items), overload, phase), count))
-        warnings = _schema_warnings(path, schema)
+        warnings = _schema_warnings(schema)
         if unread:
-            warnings.append(f"{path}: of {unread} calls only the name could be read")
+            warnings.append(f"of {unread} calls only the name could be read")
         if found.orphans:
             warnings.append(
-                f"{path}: {found.orphans} calls are inside of nodes that are not in the trace, and"
+                f"{found.orphans} calls are inside of nodes that are not in the trace, and"
                 " count as outermost ones; the recording began or ended inside of them"
             )
         return Imported(calls, warnings, self._odd + found.odd)
@@ -171,7 +171,7 @@ def _size(value: Any) -> int:
     return 1 + len(getattr(value, "shape", ()))
 
 
-def _schema_warnings(path: Path, schema: Any) -> list[str]:
+def _schema_warnings(schema: Any) -> list[str]:
     """A sentence on a version that is not known; none for one that is."""
     version = (
         re.match(r"(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?", schema)
@@ -179,11 +179,11 @@ def _schema_warnings(path: Path, schema: Any) -> list[str]:
         else None
     )
     if version is None:
-        return [f"{path}: does not say which version of the format it has"]
+        return ["does not say which version of the format it has"]
     if tuple(int(part or 0) for part in version.groups()) <= NEWEST:
         return []
     newest = ".".join(map(str, NEWEST))
     return [
-        f"{path}: has version {schema[:40]!r} of the format, the newest known here is {newest}:"
+        f"has version {schema[:40]!r} of the format, the newest known here is {newest}:"
         " what is new in it is passed over"
     ]

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 from aimatrix.dialects.aten import ATTRIBUTES
 from aimatrix.errors import InputError
@@ -96,6 +97,9 @@ def _format(path: Path) -> Format:
 def _begin(path: Path) -> bytes:
     """The first bytes of a file, of a gzipped one those of what it holds."""
     try:
+        # it is read twice, and opening a pipe that nobody writes to would wait for ever
+        if not S_ISREG(path.stat().st_mode):
+            raise InputError(f"{path}: is no regular file; save what it gives and name that file")
         with path.open("rb") as file:
             begin = file.read(_LOOKED_AT)
     except OSError as error:

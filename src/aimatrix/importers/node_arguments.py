@@ -11,6 +11,7 @@ from aimatrix.dialects.raw import TensorArg
 from aimatrix.importers.dtypes import torch_dtype
 from aimatrix.importers.overloads import fitting
 from aimatrix.importers.schemas import Schema
+from aimatrix.importers.shapes import is_possible
 
 #: an operator's overload, and its arguments by name
 Signature = tuple[str, tuple[tuple[str, Any], ...]]
@@ -90,7 +91,7 @@ def _tensors(kind: str, value: Any, shape: Any) -> Any:
 
 def _shape(sizes: Any) -> tuple[int, ...]:
     shape = tuple(sizes)
-    if not all(type(size) is int and 0 <= size < 1 << 63 for size in shape):
+    if not all(type(size) is int for size in shape) or not is_possible(shape):
         raise ValueError("no shape")
     return shape
 

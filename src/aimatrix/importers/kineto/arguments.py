@@ -12,6 +12,7 @@ from aimatrix.importers.kineto.events import Inputs, whole
 from aimatrix.importers.kineto.recovery import LISTS
 from aimatrix.importers.overloads import NO_TENSOR, fitting
 from aimatrix.importers.schemas import Schema, SchemaLookup
+from aimatrix.importers.shapes import is_possible
 
 #: an operator's overload, and its arguments by name
 Signature = tuple[str, tuple[tuple[str, Any], ...]]
@@ -104,8 +105,8 @@ class _Reader:
 
 def _shape(dims: Any) -> tuple[int, ...]:
     shape = tuple(whole(size) for size in dims)
-    if min(shape, default=0) < 0:
-        raise ValueError(f"a shape holds {min(shape)}")
+    if not is_possible(shape):
+        raise ValueError("no shape")
     return shape
 
 

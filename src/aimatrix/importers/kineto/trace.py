@@ -57,12 +57,11 @@ def read_calls(
     warnings = []
     if trace.unread:
         warnings.append(
-            f"{path}: of {trace.unread} calls only the name could be read; record with"
-            " record_shapes=True"
+            f"of {trace.unread} calls only the name could be read; record with record_shapes=True"
         )
     if trace.unplaced_kernels:
         warnings.append(
-            f"{path}: {trace.unplaced_kernels} of {trace.kernels} kernels were launched by no"
+            f"{trace.unplaced_kernels} of {trace.kernels} kernels were launched by no"
             " operator, and are not counted"
         )
     outermost = [call for call in trace.calls if call.outermost]

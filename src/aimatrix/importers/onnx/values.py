@@ -11,14 +11,13 @@ from onnx import TensorProto, TypeProto, helper, numpy_helper
 
 from aimatrix.dialects.raw import TensorArg
 from aimatrix.errors import InputError
+from aimatrix.importers.shapes import is_possible
 
 if TYPE_CHECKING:
     from aimatrix.importers.onnx.steps import Step
 
 #: elements of a tensor whose contents are followed: more than any list of sizes or axes has
 FOLLOWED = 1024
-#: elements beyond which no tensor is believed
-_MOST_ELEMENTS = 2**53
 _MOST_AXES = 64
 
 #: ONNX's types of elements, as torch calls them; texts have no size
@@ -136,7 +135,7 @@ def shape_of(kind: TypeProto, name: str = "") -> tuple[int, ...] | None:
     if any(dim.WhichOneof("value") != "dim_value" for dim in dims):
         return None
     shape = tuple(int(dim.dim_value) for dim in dims)
-    if any(size < 0 for size in shape) or prod(shape) > _MOST_ELEMENTS:
+    if not is_possible(shape):
         raise InputError(
             f"its tensor {name[:80]!r} has the shape {list(shape)}, which no tensor has;"
             " export it again"
