@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,14 @@ from aimatrix.importers.imported import Imported
 #: bytes from the begin of a file in which a trace names what it has
 _LOOKED_AT = 1 << 16
 _GZIP = b"\x1f\x8b"
+
+#: how files begin that hold what could be imported, in a way that nothing here reads
+_OTHERS = {
+    b"PK\x03\x04": "a zip archive; unpack it, and name what is in it",
+    _GZIP: "gzipped twice; unpack it once",
+    BOM_UTF16_LE: "text in UTF-16; save it as UTF-8",
+    BOM_UTF16_BE: "text in UTF-16; save it as UTF-8",
+}
 
 Dims = Mapping[str, int]
 
@@ -75,13 +84,20 @@ KINETO = Format(
 
 
 def _format(path: Path) -> Format:
-    begin = _begin(path)
-    text = begin.lstrip()
+    begin, packed = _begin(path)
+    text = begin.removeprefix(BOM_UTF8).lstrip()
+    for magic, mend in _OTHERS.items():
+        if begin.startswith(magic):
+            raise InputError(f"{path}: is {mend}")
     if not text:
         raise InputError(f"{path}: is empty; name an ONNX model or a trace of PyTorch")
     if text[:1] == b"[":
         return KINETO
     if text[:1] != b"{":
+        if packed:
+            raise InputError(
+                f"{path}: holds no trace; unpack it, if it is a model that was gzipped"
+            )
         return ONNX
     # an execution trace names its schema first; Kineto's have a version of their own
     if b'"traceEvents"' in text or b'"schemaVersion"' in text or b'"deviceProperties"' in text:
@@ -94,8 +110,8 @@ def _format(path: Path) -> Format:
     )
 
 
-def _begin(path: Path) -> bytes:
-    """The first bytes of a file, of a gzipped one those of what it holds."""
+def _begin(path: Path) -> tuple[bytes, bool]:
+    """The first bytes of a file, of a gzipped one those of what it holds; whether it is one."""
     try:
         # it is read twice, and opening a pipe that nobody writes to would wait for ever
         if not S_ISREG(path.stat().st_mode):
@@ -105,7 +121,7 @@ def _begin(path: Path) -> bytes:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     if begin[:2] != _GZIP:
-        return begin
+        return begin, False
     packed = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
         inside = packed.decompress(begin, _LOOKED_AT)
@@ -113,4 +129,4 @@ def _begin(path: Path) -> bytes:
         raise InputError(f"{path}: is damaged: {error}; copy it again") from error
     if not inside and not packed.eof:
         raise InputError(f"{path}: is damaged: its compressed data are cut short; copy it again")
-    return inside
+    return inside, True
