@@ -220,6 +220,7 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str, str]] = {
     "sigmoid": (lax.logistic, ((2, 3),), "elementwise", "sigmoid"),
     "where": (lambda x: jnp.where(True, x, 2 * x), ((2, 3),), "elementwise", "where"),
     "sum": (lambda x: jnp.sum(x, 1), ((2, 3),), "reduction", "sum"),
+    "sum of a number": (lambda x: x + jnp.sum(4.0), ((2, 3),), "reduction", "sum"),
     "max": (lambda x: jnp.max(x, 1), ((2, 3),), "reduction", "amax"),
     "argmax": (lambda x: jnp.argmax(x, 1), ((2, 3),), "reduction", "argmax"),
     "cumsum": (lambda x: lax.cumsum(x, 1), ((2, 3),), "reduction", "cumsum"),

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aimatrix.dialects.operands import each_element, inputs, outputs, shape
-from aimatrix.dialects.rule import Arguments, Rule, Translation
+from aimatrix.dialects.operands import each_element, inputs, operand, outputs, shape
+from aimatrix.dialects.rule import Arguments, Rule, Shape, Translation
 
 
 def _over(kind: str) -> Callable[[str, Arguments], Translation]:
     def translation(_: str, arguments: Arguments) -> Translation:
-        taken, axes = shape(arguments, 0), arguments["axes"]
+        taken, axes = _shape_or_number(arguments), arguments["axes"]
         if not axes:  # over no axis: as over one behind, of one element
             return kind, {"input": (*taken, 1), "dims": (-1,), "keepdim": False}
         return kind, {"input": taken, "dims": axes, "keepdim": False}
 
     return translation
+
+
+def _shape_or_number(arguments: Arguments) -> Shape:
+    """Of what is reduced: Keras sums the weight of a batch, a literal number, over no axis."""
+    taken = operand(arguments, 0)
+    return () if taken is None else taken.shape
 
 
 def _along(kind: str) -> Callable[[str, Arguments], Translation]:
