@@ -424,6 +424,18 @@ def test_an_exception_of_a_signal_handler_reaches_the_application(watch: Watch) 
     assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "50\n", "")
 
 
+def test_systems_of_equations_count_as_what_solves_them(watch: Watch) -> None:
+    outcome = watch("""
+        import jax, jax.numpy as jnp
+        f = jax.jit(lambda a, b: (jnp.linalg.solve(a, b), jnp.linalg.svd(a, compute_uv=False)))
+        f(2 * jnp.eye(8), jnp.ones((8, 3)))
+    """)
+    calls = [translate(raw) for count in outcome.counts for raw, _ in count.raw.parts]
+    assert not [call for call in calls if call.family == "unknown"]
+    found = {call.kind: call["rhs"] for call in calls if call.family == "linear_algebra"}
+    assert found == {"lu": 0, "triangular_solve": 3, "svdvals": 0}
+
+
 def test_jax_is_not_imported_by_us(watch: Watch) -> None:
     outcome = watch("""
         import sys, torch

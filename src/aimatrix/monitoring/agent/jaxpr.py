@@ -57,6 +57,8 @@ KEPT = (
     "dimension",
     "fft_lengths",
     "layout",
+    "compute_uv",
+    "full_matrices",
 )
 #: characters that one parameter may take
 LONGEST = 1024
@@ -131,6 +133,9 @@ class _Listing:
         if name == "cond":
             lists = [self.parts(each, deeper) for each in _branches(params, self._device)]
             return (lists[0], 1) if all(each == lists[0] for each in lists) else None
+        if name == "custom_linear_solve":
+            solve = getattr(params["jaxprs"], "solve", None)
+            return (self.parts(solve, deeper), 1) if _is_jaxpr(solve) else None
         if name == "shard_map":
             return self._mapped(params, deeper)
         return None
