@@ -47,7 +47,8 @@ def test_the_command_alone_lists_its_verbs(tmp_path: Path) -> None:
 
 
 def test_every_verb_is_a_function_of_the_package() -> None:
-    functions = {verb.replace("-", "_") for verb in VERBS}
+    # Python keeps the word of one verb for itself
+    functions = {verb.replace("-", "_") for verb in VERBS} - {"import"} | {"import_"}
     assert functions == set(package.__all__)
     assert all(callable(getattr(package, function)) for function in functions)
 
@@ -187,7 +188,8 @@ def test_names_from_files_are_printed_as_they_are_and_obeyed_by_no_terminal(
     )
     print_profile(hostile)
     printed = capsys.readouterr().out
-    assert printed.count("[/red] :smile: [bold]x\ufffd[31m") == 3
+    # its family, its kind, its name by calls and by bytes
+    assert printed.count("[/red] :smile: [bold]x\ufffd[31m") == 4
     assert "\x1b" not in printed
 
 

@@ -78,7 +78,7 @@ class _Reader:
                 untold = kind == "" and wanted.startswith("List[")
                 untold |= kind == "TensorList" and name in self.given
                 yield name, self.given.get(name) if untold else self._tensors(kind, dims)
-            elif name in kept:
+            elif name in kept and not _is_untellable(name, wanted):
                 untold = text == "" and name in self.given
                 optional = wanted.startswith("Optional")
                 yield name, self.given[name] if untold else _constant(text, optional=optional)
@@ -101,6 +101,11 @@ class _Reader:
         if kind in NO_TENSOR:
             return None  # not given, or a number in a tensor's place
         return TensorArg(_shape(dims), torch_dtype(kind))
+
+
+def _is_untellable(name: str, wanted: str) -> bool:
+    """Whether a capture asks an object of the process: packed weights, a group of processes."""
+    return "__torch__." in wanted or name == "group_name"
 
 
 def _shape(dims: Any) -> tuple[int, ...]:
