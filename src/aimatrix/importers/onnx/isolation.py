@@ -21,7 +21,7 @@ from aimatrix.dialects.raw import RawCall, from_json
 from aimatrix.errors import InputError
 
 #: seconds that following one model may take; one of 20,000 nodes takes some ten
-_LONGEST = 120.0
+_LONGEST = 60.0
 #: the size of a message goes before it
 _SIZE = struct.Struct("<Q")
 _LARGEST = 2**30
