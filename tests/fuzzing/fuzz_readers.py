@@ -37,8 +37,8 @@ from aimatrix.model.calls import OpCall
 from aimatrix.model.workload import WorkloadRecord
 from aimatrix.store.workload import WorkloadStore
 
-#: seconds that one file may take: longer than a model may be followed
-PATIENCE = 90
+#: seconds that one file may take on a machine that does other things too
+PATIENCE = 30
 #: bytes that this process may hold, and by which it may grow after its first files
 MEMORY, GROWTH = 8 << 30, 256 << 20
 

@@ -143,6 +143,13 @@ HOSTILE: dict[str, tuple[ModelProto, str]] = {
 }
 
 
+def test_versions_that_there_cannot_be_are_refused(imported) -> None:
+    proto = model([helper.make_node("Relu", ["x"], ["y"])], {"x": [1]})
+    proto.opset_import[0].version = -(2**63)
+    with pytest.raises(InputError, match="opset_import: -9223372036854775808 is no version"):
+        imported(proto)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_models_that_make_no_sense_are_refused_with_the_reason(imported, name: str) -> None:
     proto, reason = HOSTILE[name]

@@ -38,7 +38,18 @@ def parse(structure: bytes) -> ModelProto:
         raise InputError("is not an ONNX model: it has no graph with nodes; export it again")
     if not model.opset_import:
         model.opset_import.add(domain="", version=1)
+    _check_versions(model)
     return model
+
+
+def _check_versions(model: ModelProto) -> None:
+    """Refuse versions of operators that there cannot be: they would be looked for for ever."""
+    for owner in (model, *model.functions):
+        for opset in owner.opset_import:
+            if opset.version < 0:
+                raise InputError(
+                    f"opset_import: {opset.version} is no version of operators; export it again"
+                )
 
 
 def fed(model: ModelProto) -> list[ValueInfoProto]:
