@@ -31,7 +31,7 @@ bench: $(DEMO)/profile.json
 	$(BIN)/python benchmarks/store_speed.py
 	$(BIN)/python benchmarks/store_size.py
 
-# what the readers of files make of 10,000 damaged ones; some five minutes
+# what the readers of files make of 10,000 damaged ones; under two minutes
 fuzz: $(VENV)/dev.stamp
 	$(BIN)/python tests/fuzzing/fuzz_readers.py --files 10000
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from aimatrix import ops
 from aimatrix.dialects.onnx.window import channels_first, window
@@ -17,16 +16,7 @@ def _windowed(kind: str) -> Callable[[str, Arguments], Translation]:
         batch, channels, *sides = channels_first(name, shape(arguments, 0), arguments)
         kernel = tuple(arguments["kernel_shape"])
         slid = window(arguments, tuple(sides), kernel)
-        attributes: dict[str, Any] = {
-            "batch": batch,
-            "channels": channels,
-            "input_size": slid.input_size,
-            "kernel_size": kernel,
-            "stride": slid.stride,
-            "padding": slid.padding,
-            "dilation": slid.dilation,
-            "ceil_mode": bool(arguments.get("ceil_mode")),
-        }
+        attributes = slid.pooling(batch, channels, kernel, arguments.get("ceil_mode"))
         spelled = f"{kind}{len(sides)}d"
         given = channels_first(name, outputs(arguments)[0], arguments)
         if ops.output_shape(OpCall.create("pooling", spelled, attributes)) == given:

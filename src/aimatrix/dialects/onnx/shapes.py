@@ -78,16 +78,7 @@ def _slid(weight: int | None) -> Inferring:
         call = OpCall.create(
             "pooling",
             f"max_pool{len(sides)}d",
-            {
-                "batch": batch,
-                "channels": channels,
-                "input_size": slid.input_size,
-                "kernel_size": kernel,
-                "stride": slid.stride,
-                "padding": slid.padding,
-                "dilation": slid.dilation,
-                "ceil_mode": bool(parts.attribute("ceil_mode")),
-            },
+            slid.pooling(batch, channels, kernel, parts.attribute("ceil_mode")),
         )
         given = ops.output_shape(call) or ()
         if has_channels_last(name, arguments):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from aimatrix.dialects.rule import Arguments, Shape
 
@@ -18,6 +19,19 @@ class Window:
     padding: tuple[int, ...]
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
+
+    def pooling(self, batch: int, channels: int, kernel: Shape, ceil_mode: Any) -> dict[str, Any]:
+        """The attributes of a pooling whose kernel slides so."""
+        return {
+            "batch": batch,
+            "channels": channels,
+            "input_size": self.input_size,
+            "kernel_size": kernel,
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "ceil_mode": bool(ceil_mode),
+        }
 
 
 def channels_first(name: str, shape: Shape, arguments: Arguments) -> Shape:
