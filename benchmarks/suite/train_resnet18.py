@@ -24,7 +24,7 @@ class Training:
         # little, as the same images come again and again: once learned they would leave gradients
         # near zero, which are computed slowly
         self.optimizer = torch.optim.SGD(
-            self.model.parameters(), lr=1e-5, momentum=0.9, weight_decay=1e-4
+            self.model.parameters(), lr=1e-7, momentum=0.9, weight_decay=1e-4
         )
 
     def __call__(self, images: Tensor, classes: Tensor) -> Tensor:
