@@ -36,7 +36,7 @@ class Table(nn.EmbeddingBag):
 
     def forward(self, rows: Tensor) -> Tensor:
         if torch.onnx.is_in_onnx_export():
-            # ONNX has no such operator; the exporter's is a loop over the bags, several times slower
+            # ONNX has no such operator; the exporter's loops over the bags, several times slower
             return functional.embedding(rows, self.weight).sum(dim=1)
         return super().forward(rows)
 
