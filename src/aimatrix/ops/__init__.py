@@ -4,8 +4,11 @@ To add a family: write its file with a `Family` subclass; it is found (`registry
 is in docs/adding-an-operator.md.
 """
 
+from collections.abc import Sequence
+
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops.family import Family
+from aimatrix.ops.operand import Operand
 from aimatrix.ops.registry import Registry, found_in
 
 _FAMILIES = Registry(*found_in(__name__, __path__))
@@ -34,6 +37,21 @@ def cost(call: OpCall) -> Cost:
 def output_shape(call: OpCall) -> tuple[int, ...] | None:
     """The shape of the output of ``call``, batch first; None where it is not known."""
     return family_of(call).output_shape(call)
+
+
+def operands(call: OpCall) -> tuple[Operand, ...] | None:
+    """What ``call`` reads, in the order in which backends take it; None: none lays it out."""
+    return family_of(call).operands(call)
+
+
+def widths(call: OpCall) -> tuple[int, ...]:
+    """The sizes of ``call`` that a search may change."""
+    return family_of(call).widths(call)
+
+
+def with_widths(call: OpCall, widths: Sequence[int]) -> OpCall:
+    """``call`` with other `widths`."""
+    return family_of(call).with_widths(call, widths)
 
 
 def input_size(call: OpCall) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -10,6 +11,7 @@ from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_count, is_flag, is_shape, is_size
 from aimatrix.ops.formula import Formula
+from aimatrix.ops.operand import Operand, activation
 
 
 def _is_mask(value: Any) -> bool:
@@ -71,6 +73,35 @@ class Attention(Family):
         if call["heads"] % call["kv_heads"]:
             raise InputError(f"an {call.kind} has heads that its kv_heads do not divide")
 
+    def operands(self, call: OpCall) -> tuple[Operand, ...]:
+        """Queries, keys, values, each (batch, heads, length, features), and the mask if any.
+
+        Of a backward kind: the output's gradient, queries, keys, values, output, and the logarithm
+        of the sums of each query's weights, (batch, heads, query_len) in float32.
+        """
+        batch, heads, kv_heads = call["batch"], call["heads"], call["kv_heads"]
+        queries = activation(batch, heads, call["query_len"], call["head_dim"])
+        keys = activation(batch, kv_heads, call["key_len"], call["head_dim"])
+        values = activation(batch, kv_heads, call["key_len"], call["value_dim"])
+        if call.kind == "sdpa":
+            mask = () if call["mask"] is None else (activation(*call["mask"]),)
+            return (queries, keys, values, *mask)
+        output = activation(batch, heads, call["query_len"], call["value_dim"])
+        sums = activation(batch, heads, call["query_len"], dtype="float32")
+        return (output, queries, keys, values, output, sums)
+
+    def widths(self, call: OpCall) -> tuple[int, ...]:
+        """(batch, query_len, key_len); one length of attention to itself: (batch, length)."""
+        if call["query_len"] == call["key_len"]:
+            return (call["batch"], call["query_len"])
+        return (call["batch"], call["query_len"], call["key_len"])
+
+    def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
+        """As `widths` gives them; a mask keeps the axes that are not broadcast."""
+        batch, queries, keys = widths if len(widths) == 3 else (*widths, widths[1])
+        sizes = {"batch": batch, "query_len": queries, "key_len": keys}
+        return call.replace(**sizes, mask=_resized_mask(call, batch, queries, keys))
+
     def _output_shape(self, call: OpCall) -> tuple[int, ...]:
         return (call["batch"], call["heads"], call["query_len"], call["value_dim"])
 
@@ -98,3 +129,11 @@ class Attention(Family):
             bytes_written=inputs * itemsize,
             warps=launch.attention_backward_warps(call["key_len"], heads),
         )
+
+
+def _resized_mask(call: OpCall, batch: int, queries: int, keys: int) -> tuple[int, ...] | None:
+    mask = call["mask"]
+    if mask is None:
+        return None
+    new = (batch, call["heads"], queries, keys)[-len(mask) :] if mask else ()
+    return tuple(1 if old == 1 else size for old, size in zip(mask, new, strict=True))

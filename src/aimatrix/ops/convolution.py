@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 from aimatrix.errors import InputError
@@ -9,6 +10,7 @@ from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_count, is_counts, is_flag, is_sizes
 from aimatrix.ops.formula import Formula
+from aimatrix.ops.operand import Operand, activation, weight
 
 
 class Convolution(Family):
@@ -92,6 +94,40 @@ class Convolution(Family):
         """The geometric mean of the input's sides."""
         sides = call["input_size"]
         return float(prod(sides) ** (1 / len(sides)))
+
+    def operands(self, call: OpCall) -> tuple[Operand, ...]:
+        """Input, weight, bias where there is one; of a backward kind the output's gradient first,
+        and no bias.
+        """
+        inputs = activation(call["batch"], call["in_channels"], *call["input_size"])
+        leading, fan = call["out_channels"], call["in_channels"] // call["groups"]
+        if is_transposed(call):
+            leading, fan = call["in_channels"], call["out_channels"] // call["groups"]
+        kernel = weight(leading, fan, *call["kernel_size"])
+        if is_backward(call):
+            gradient = activation(call["batch"], call["out_channels"], *output_size(call))
+            return (gradient, inputs, kernel)
+        return (inputs, kernel, *((weight(call["out_channels"]),) if call["bias"] else ()))
+
+    def widths(self, call: OpCall) -> tuple[int, ...]:
+        """(channels of a group in, out, batch); of depthwise ones (channels, batch)."""
+        if is_depthwise(call):
+            return (call["in_channels"], call["batch"])
+        groups = call["groups"]
+        return (call["in_channels"] // groups, call["out_channels"] // groups, call["batch"])
+
+    def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
+        """As `widths` gives them; groups stay, but for depthwise ones, where they are channels."""
+        *channels, batch = widths
+        if is_depthwise(call):
+            share, width = call["out_channels"] // call["in_channels"], channels[0]
+            # one channel would be a convolution that is not depthwise
+            width = max(2, width)
+            return call.replace(
+                in_channels=width, out_channels=share * width, groups=width, batch=batch
+            )
+        inside, outside = (width * call["groups"] for width in channels)
+        return call.replace(in_channels=inside, out_channels=outside, batch=batch)
 
     def _output_shape(self, call: OpCall) -> tuple[int, ...]:
         if is_backward(call):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 from aimatrix.errors import InputError
@@ -9,6 +10,7 @@ from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_shapes
 from aimatrix.ops.formula import Formula
+from aimatrix.ops.operand import Operand, activation
 
 
 class Elementwise(Family):
@@ -39,6 +41,22 @@ class Elementwise(Family):
         else:
             broadcast(call["inputs"])
 
+    def operands(self, call: OpCall) -> tuple[Operand, ...]:
+        """All operands."""
+        return tuple(activation(*shape) for shape in call["inputs"])
+
+    def widths(self, call: OpCall) -> tuple[int, ...]:
+        """The longest axis of the output; none where the outputs are stated."""
+        return tuple(broadcast(call["inputs"])[axis] for axis in _longest(call))
+
+    def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
+        """As `widths` gives them, in every operand that has the axis."""
+        inputs = call["inputs"]
+        for axis, width in zip(_longest(call), widths, strict=True):
+            size = broadcast(inputs)[axis]
+            inputs = tuple(resized(shape, axis, size, width) for shape in inputs)
+        return call.replace(inputs=inputs)
+
     def _output_shape(self, call: OpCall) -> tuple[int, ...] | None:
         outputs = _outputs(call)
         return outputs[0] if len(outputs) == 1 else None
@@ -68,3 +86,19 @@ def broadcast(shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
             raise InputError(f"shapes {shapes} of an elementwise operator do not broadcast")
         output.append(sizes.pop() if sizes else 1)
     return tuple(output)
+
+
+def _longest(call: OpCall) -> list[int]:
+    """The longest axis of the output, counted from behind; empty where it has none, or several."""
+    if "outputs" in dict(call.attributes):
+        return []
+    output = broadcast(call["inputs"])
+    return [max(range(-len(output), 0), key=lambda axis: output[axis])] if output else []
+
+
+def resized(shape: tuple[int, ...], axis: int, size: int, width: int) -> tuple[int, ...]:
+    """``shape`` with ``width`` at ``axis``, counted from behind, if it has ``size`` there."""
+    if len(shape) < -axis or shape[axis] != size:
+        return shape
+    place = axis % len(shape)
+    return (*shape[:place], width, *shape[place + 1 :])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.dtypes import INDEX_BYTES
 from aimatrix.ops.family import Family, is_flag, is_size
 from aimatrix.ops.formula import Formula
+from aimatrix.ops.operand import Operand, activation, index, weight
 
 _KINDS = ("embedding", "embedding_bag", "embedding_backward", "embedding_bag_backward")
 
@@ -55,6 +58,23 @@ class Embedding(Family):
         super().check(call)
         if call.kind not in _KINDS:
             raise InputError(f"{call.kind!r} is no embedding")
+
+    def operands(self, call: OpCall) -> tuple[Operand, ...]:
+        """Table and indices; of a backward kind the output's gradient and indices."""
+        indices = index(call["indices"], call["rows"])
+        if _is_backward(call):
+            return (activation(call["outputs"], call["width"]), indices)
+        return (weight(call["rows"], call["width"]), indices)
+
+    def widths(self, call: OpCall) -> tuple[int, ...]:
+        """(outputs, width, rows); each output keeps its number of indices."""
+        return (call["outputs"], call["width"], call["rows"])
+
+    def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
+        """As `widths` gives them."""
+        outputs, width, rows = widths
+        each = max(1, call["indices"] // max(1, call["outputs"]))
+        return call.replace(outputs=outputs, width=width, rows=rows, indices=outputs * each)
 
     def _output_shape(self, call: OpCall) -> tuple[int, ...]:
         return (call["rows"] if _is_backward(call) else call["outputs"], call["width"])

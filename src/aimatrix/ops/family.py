@@ -11,6 +11,7 @@ from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops.dtypes import bits
 from aimatrix.ops.formula import Formula
+from aimatrix.ops.operand import Operand
 
 Check = Callable[[Any], bool]
 
@@ -51,6 +52,22 @@ class Family(ABC):
         words for what the operator does. Raises InputError where that makes no operator.
         """
         raise InputError(f"shapes alone do not tell what a {kind} does")
+
+    def operands(self, call: OpCall) -> tuple[Operand, ...] | None:
+        """What the call reads, in the order in which backends take it.
+
+        None for calls that no backend lays out: a benchmark has a copy of as many bytes in their
+        place.
+        """
+        return None
+
+    def widths(self, call: OpCall) -> tuple[int, ...]:
+        """The sizes of the call that a search may change, each at least 1; none for most kinds."""
+        return ()
+
+    def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
+        """The same kind of call with other `widths`."""
+        return call
 
     def check(self, call: OpCall) -> None:
         """Raise InputError unless every required attribute is there and well formed."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_count, is_flag, is_size
 from aimatrix.ops.formula import Formula
+from aimatrix.ops.operand import Operand, activation, weight
 
 
 class Matmul(Family):
@@ -28,6 +31,31 @@ class Matmul(Family):
     )
     required = {"batch": is_count, "m": is_size, "n": is_size, "k": is_size, "bias": is_flag}
 
+    def operands(self, call: OpCall) -> tuple[Operand, ...]:
+        """Left, right, and the bias where there is one.
+
+        Of linear the right one is a weight, (n, k); of others it is (k, n), and (batch, k, n) of
+        bmm. A product that adds a bias multiplies weights, whatever its name.
+        """
+        batch, m, n, k = (call[name] for name in ("batch", "m", "n", "k"))
+        bias = (weight(n),) if call["bias"] else ()
+        if call.kind == "linear":
+            return (activation(m, k), weight(n, k), *bias)
+        if is_batched(call):
+            return (activation(batch, m, k), activation(batch, k, n), *bias)
+        right = weight(k, n) if bias else activation(k, n)
+        return (activation(m, k), right, *bias)
+
+    def widths(self, call: OpCall) -> tuple[int, ...]:
+        """(m, n, k); of batched ones batch too."""
+        sizes = (call["m"], call["n"], call["k"])
+        return (*sizes, call["batch"]) if is_batched(call) else sizes
+
+    def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
+        """As `widths` gives them."""
+        m, n, k, *batch = widths
+        return call.replace(m=m, n=n, k=k, batch=batch[0] if batch else call["batch"])
+
     def _output_shape(self, call: OpCall) -> tuple[int, ...]:
         return (call["batch"], call["m"], call["n"])
 
@@ -43,3 +71,8 @@ class Matmul(Family):
             parameters=weights if call.kind == "linear" else 0,
             warps=launch.gemm_warps(m * n, batch),
         )
+
+
+def is_batched(call: OpCall) -> bool:
+    """Whether the call multiplies batches of matrices."""
+    return call.kind == "bmm" or bool(call["batch"] > 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 from aimatrix.errors import InputError
@@ -9,6 +10,7 @@ from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_shapes
 from aimatrix.ops.formula import Formula
+from aimatrix.ops.operand import Operand, activation
 
 
 class Movement(Family):
@@ -41,6 +43,21 @@ class Movement(Family):
             raise InputError(f"a {call.kind} lacks its attribute dim")
         if call.kind == "pad" and not _pads_fit(attributes.get("pads"), call["inputs"][0]):
             raise InputError("a pad lacks pads that fit its input")
+
+    def operands(self, call: OpCall) -> tuple[Operand, ...]:
+        """What is read; nothing of a fill."""
+        return () if call.kind == "fill" else tuple(activation(*each) for each in call["inputs"])
+
+    def widths(self, call: OpCall) -> tuple[int, ...]:
+        """The longest axis along which nothing is joined or padded."""
+        return tuple(call["inputs"][0][axis] for axis in _longest(call))
+
+    def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
+        """As `widths` gives them, in all inputs."""
+        inputs = call["inputs"]
+        for axis, width in zip(_longest(call), widths, strict=True):
+            inputs = tuple((*shape[:axis], width, *shape[axis + 1 :]) for shape in inputs)
+        return call.replace(inputs=inputs)
 
     def _output_shape(self, call: OpCall) -> tuple[int, ...] | None:
         first = call["inputs"][0]
@@ -106,3 +123,17 @@ def _padded(shape: tuple[int, ...], pads: tuple[int, ...]) -> tuple[int, ...]:
     for index in range(len(pads) // 2):
         output[-1 - index] += pads[2 * index] + pads[2 * index + 1]
     return tuple(output)
+
+
+def _longest(call: OpCall) -> list[int]:
+    """The longest axis that may change without another one; empty where there is none."""
+    first = call["inputs"][0]
+    taken = set()
+    if call.kind == "cat":
+        taken = {call["dim"] % max(1, len(first))}
+    if call.kind == "pad":
+        taken = {len(first) - 1 - number for number in range(len(call["pads"]) // 2)}
+    free = [axis for axis in range(len(first)) if axis not in taken]
+    if not free or any(len(shape) != len(first) for shape in call["inputs"]):
+        return []
+    return [max(free, key=lambda axis: first[axis])]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_shape, is_size
 from aimatrix.ops.formula import Formula
+from aimatrix.ops.operand import Operand, activation, weight
 
 
 class Normalization(Family):
@@ -47,6 +49,33 @@ class Normalization(Family):
         if call.kind.endswith("_backward"):
             self.check_attributes(call, self._backward)
 
+    def operands(self, call: OpCall) -> tuple[Operand, ...]:
+        """Input, then scale, shift, mean and variance, as far as the kind reads them.
+
+        Of a backward kind: the output's gradient, input, mean and reciprocal deviation, scale.
+        """
+        shape, width = call["input"], _width(call)
+        kind = call.kind.removesuffix("_backward")
+        if call.kind.endswith("_backward"):
+            size = width if kind == "batch_norm" else _rows(call)
+            return (activation(*shape), activation(*shape), *_moments(size), weight(width))
+        vectors = {"rms_norm": 1, "batch_norm": 4 if _reads_statistics(call) else 2}.get(kind, 2)
+        return (activation(*shape), *[weight(width)] * vectors)
+
+    def widths(self, call: OpCall) -> tuple[int, ...]:
+        """(first axis, features that have a scale of their own)."""
+        return (call["input"][0], _width(call)) if len(call["input"]) > 1 else ()
+
+    def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
+        """As `widths` gives them; what is read of parameters grows with the features."""
+        shape, old = list(call["input"]), _width(call)
+        axis = _axis(call)
+        shape[0], shape[axis] = widths[0], widths[1]
+        more = {"parameters": call["parameters"] * widths[1] // old}
+        if call.kind.endswith("_backward"):
+            more["gradients"] = call["gradients"] * widths[1] // old
+        return call.replace(input=tuple(shape), **more)
+
     def _output_shape(self, call: OpCall) -> tuple[int, ...]:
         return tuple(call["input"])
 
@@ -62,3 +91,25 @@ class Normalization(Family):
             parameters=call["parameters"],
             warps=launch.scalar_warps(elements),
         )
+
+
+def _axis(call: OpCall) -> int:
+    """The axis of the features that have a scale each."""
+    last = call.kind.removesuffix("_backward") in ("layer_norm", "rms_norm")
+    return len(call["input"]) - 1 if last or len(call["input"]) < 2 else 1
+
+
+def _width(call: OpCall) -> int:
+    return int(call["input"][_axis(call)]) if call["input"] else 1
+
+
+def _rows(call: OpCall) -> int:
+    return int(prod(call["input"]) // max(1, _width(call)))
+
+
+def _reads_statistics(call: OpCall) -> bool:
+    return bool(call["parameters"] >= 4 * _width(call))
+
+
+def _moments(size: int) -> tuple[Operand, Operand]:
+    return activation(size, dtype="float32"), activation(size, dtype="float32")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 from aimatrix.errors import InputError
@@ -10,6 +11,7 @@ from aimatrix.ops import launch
 from aimatrix.ops.dtypes import INDEX_BYTES
 from aimatrix.ops.family import Family, is_count, is_counts, is_flag, is_sizes
 from aimatrix.ops.formula import Formula
+from aimatrix.ops.operand import Operand, activation
 
 _KINDS = ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")
 
@@ -74,6 +76,23 @@ class Pooling(Family):
         """The geometric mean of the input's sides."""
         sides = call["input_size"]
         return float(prod(sides) ** (1 / len(sides)))
+
+    def operands(self, call: OpCall) -> tuple[Operand, ...] | None:
+        """The input; None for gradients of maxima, whose places only data tell."""
+        inputs = activation(call["batch"], call["channels"], *call["input_size"])
+        if not call.kind.endswith("_backward"):
+            return (inputs,)
+        if "max" in call.kind:
+            return None
+        return (activation(call["batch"], call["channels"], *output_size(call)), inputs)
+
+    def widths(self, call: OpCall) -> tuple[int, ...]:
+        """(channels, batch)."""
+        return (call["channels"], call["batch"])
+
+    def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
+        """As `widths` gives them."""
+        return call.replace(channels=widths[0], batch=widths[1])
 
     def _output_shape(self, call: OpCall) -> tuple[int, ...]:
         if call.kind.endswith("_backward"):

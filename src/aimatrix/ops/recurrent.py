@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
 from aimatrix.ops.family import Family, is_count, is_flag, is_size
 from aimatrix.ops.formula import Formula
+from aimatrix.ops.operand import Operand, activation, weight
 
 #: matrices of hidden_size rows that a layer has for its input, and as many for its state
 GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
@@ -63,6 +66,39 @@ class Recurrent(Family):
             raise InputError(f"{call.kind!r} is no recurrent layer")
         if call["rows"] > call["batch"] * call["steps"]:
             raise InputError(f"a {call.kind} has more rows than its batch and steps hold")
+
+    def operands(self, call: OpCall) -> tuple[Operand, ...] | None:
+        """Input, (steps, batch, input_size), states, then layer by layer what torch.nn.LSTM has.
+
+        None for backward kinds and for sequences of different lengths.
+        """
+        if call.kind.endswith("_backward") or call["rows"] != call["batch"] * call["steps"]:
+            return None
+        leading: tuple[int, ...] = (call["layers"] * _directions(call),)
+        inputs: tuple[int, ...] = (call["steps"],)
+        if call.kind.endswith("_cell"):
+            leading = inputs = ()
+        states = [activation(*leading, call["batch"], state_size(call))]
+        if _cell(call) == "lstm":
+            states.append(activation(*leading, call["batch"], call["hidden_size"]))
+        read = activation(*inputs, call["batch"], call["input_size"])
+        return (read, *states, *_weights(call))
+
+    def widths(self, call: OpCall) -> tuple[int, ...]:
+        """(hidden_size, input_size, batch)."""
+        return (call["hidden_size"], call["input_size"], call["batch"])
+
+    def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
+        """As `widths` gives them; a projection keeps its share of hidden_size."""
+        hidden, inputs, batch = widths
+        proj = call["proj_size"] and max(1, call["proj_size"] * hidden // call["hidden_size"])
+        return call.replace(
+            hidden_size=hidden,
+            input_size=inputs,
+            batch=batch,
+            proj_size=proj,
+            rows=batch * call["steps"],
+        )
 
     def _output_shape(self, call: OpCall) -> tuple[int, ...]:
         return (call["rows"], _directions(call) * state_size(call))
@@ -136,3 +172,16 @@ def _warps(call: OpCall) -> int:
         per_step += launch.gemm_warps(call["batch"] * call["proj_size"])
     one = launch.gemm_warps(call["rows"] * gates * hidden) + call["steps"] * per_step
     return int(one * call["layers"] * _directions(call))
+
+
+def _weights(call: OpCall) -> Iterator[Operand]:
+    gates, hidden = GATES[_cell(call)], call["hidden_size"]
+    for size in _input_sizes(call):
+        for _ in range(_directions(call)):
+            yield weight(gates * hidden, size)
+            yield weight(gates * hidden, state_size(call))
+            if call["bias"]:
+                yield weight(gates * hidden)
+                yield weight(gates * hidden)
+            if call["proj_size"]:
+                yield weight(call["proj_size"], hidden)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 from aimatrix.errors import InputError
@@ -10,6 +11,7 @@ from aimatrix.ops import launch
 from aimatrix.ops.dtypes import INDEX_BYTES
 from aimatrix.ops.family import Family, is_flag, is_shape
 from aimatrix.ops.formula import Formula
+from aimatrix.ops.operand import Operand, activation
 
 #: kinds whose output has the shape of their input
 SHAPE_KEEPING = frozenset(
@@ -52,6 +54,21 @@ class Reduction(Family):
         ):
             raise InputError(f"a {call.kind} has dims that are no axes of its input: {dims!r}")
 
+    def operands(self, call: OpCall) -> tuple[Operand, ...]:
+        """The input."""
+        return (activation(*call["input"]),)
+
+    def widths(self, call: OpCall) -> tuple[int, ...]:
+        """(the longest axis that stays, the longest that is reduced), as far as there are."""
+        return tuple(call["input"][axis] for axis in _longest(call))
+
+    def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
+        """As `widths` gives them."""
+        shape = list(call["input"])
+        for axis, width in zip(_longest(call), widths, strict=True):
+            shape[axis] = width
+        return call.replace(input=tuple(shape))
+
     def _output_shape(self, call: OpCall) -> tuple[int, ...]:
         shape, rank = call["input"], len(call["input"])
         if call.kind in SHAPE_KEEPING:
@@ -73,3 +90,11 @@ class Reduction(Family):
             bytes_written=outputs * size,
             warps=launch.scalar_warps(outputs),
         )
+
+
+def _longest(call: OpCall) -> list[int]:
+    shape = call["input"]
+    reduced = {dim % len(shape) for dim in call["dims"]} if shape else set()
+    reduced = reduced or set(range(len(shape)))
+    stays = [axis for axis in range(len(shape)) if axis not in reduced]
+    return [max(axes, key=lambda axis: shape[axis]) for axes in (stays, sorted(reduced)) if axes]

@@ -13,6 +13,11 @@ from aimatrix.ops import launch
 from aimatrix.ops.dtypes import INDEX_BYTES
 from aimatrix.ops.family import Family, is_shapes, is_size
 from aimatrix.ops.formula import Formula
+from aimatrix.ops.operand import Operand, activation, index
+
+#: kinds that read rows, and kinds that add to rows, by an index
+READING = frozenset({"index", "gather", "index_select", "take_along_dim"})
+ADDING = frozenset({"index_add", "scatter_add", "index_put", "scatter_reduce"})
 
 
 class Streaming(Family):
@@ -69,6 +74,11 @@ class Sorting(Streaming):
         ),
     )
 
+    def operands(self, call: OpCall) -> tuple[Operand, ...] | None:
+        """What is sorted."""
+        shapes = [shape for shape in call["inputs"] if shape]
+        return (activation(*shapes[0]),) if shapes else None
+
 
 class Resampling(Streaming):
     """Kinds: upsample_nearest2d ..., grid_sampler, im2col, col2im; with _backward, gradients."""
@@ -84,6 +94,12 @@ class Resampling(Streaming):
         ),
     )
 
+    def operands(self, call: OpCall) -> tuple[Operand, ...] | None:
+        """The input of a change of resolution; None for the other kinds, and gradients."""
+        if not call.kind.startswith("upsample") or call.kind.endswith("_backward"):
+            return None
+        return (activation(*call["inputs"][0]),)
+
 
 class Indexing(Streaming):
     """Kinds: index, gather, index_select (reading); scatter, index_put, index_add (writing)."""
@@ -98,3 +114,20 @@ class Indexing(Streaming):
             source="torch.gather, torch.Tensor.scatter_, numpy.org/doc, Indexing",
         ),
     )
+
+    def operands(self, call: OpCall) -> tuple[Operand, ...] | None:
+        """Rows, and which of them: those of a table, or those added to, and what is added.
+
+        None for kinds whose work is not that of whole rows, or whose data tell how much there is.
+        """
+        if call.kind in READING and call["outputs"] and len(call["outputs"][0]) > 1:
+            rows, width = _as_rows(call["outputs"][0])
+            return (activation(rows, width), index(rows, rows))
+        if call.kind in ADDING and call["outputs"] and len(call["inputs"][-1]) > 1:
+            rows, width = _as_rows(call["inputs"][-1])
+            return (activation(rows, width), index(rows, rows), activation(rows, width))
+        return None
+
+
+def _as_rows(shape: tuple[int, ...]) -> tuple[int, int]:
+    return shape[0], prod(shape[1:])
