@@ -10,7 +10,7 @@ import pytest
 from aimatrix import ops
 from aimatrix.dialects.aten import ATTRIBUTES, translate
 from aimatrix.model.calls import OpCall
-from aimatrix.monitoring.in_process import record_inference
+from aimatrix.monitoring.in_process import record_application
 
 torch = pytest.importorskip("torch")
 nn, F = torch.nn, torch.nn.functional
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns that it will gi
 
 
 def the_call(function: Callable[..., Any], *inputs: Any) -> OpCall:
-    calls = [translate(raw) for raw in record_inference(function, inputs, ATTRIBUTES)]
+    calls = [translate(raw) for raw in record_application(function, inputs, ATTRIBUTES)]
     [found] = [call for call in calls if ops.cost(call).bytes]
     return found
 
@@ -93,5 +93,5 @@ def test_quantised_convolutions_of_each_rank(rank: int) -> None:
 
 
 def macs(function: Callable[..., Any], *inputs: Any) -> int:
-    calls = [translate(raw) for raw in record_inference(function, inputs, ATTRIBUTES)]
+    calls = [translate(raw) for raw in record_application(function, inputs, ATTRIBUTES)]
     return sum(ops.cost(call).macs or 0 for call in calls)

@@ -17,7 +17,7 @@ from aimatrix import ops
 from aimatrix.dialects.aten import ATTRIBUTES, translate
 from aimatrix.model.calls import OpCall
 from aimatrix.monitoring import record_calls
-from aimatrix.monitoring.in_process import record_inference
+from aimatrix.monitoring.in_process import record_application
 
 torch = pytest.importorskip("torch")
 nn, F = torch.nn, torch.nn.functional
@@ -36,7 +36,7 @@ def one_thread() -> Iterator[None]:
 
 
 def of_inference(function: Callable[..., Any], *inputs: Any) -> list[OpCall]:
-    return [translate(raw) for raw in record_inference(function, inputs, ATTRIBUTES)]
+    return [translate(raw) for raw in record_application(function, inputs, ATTRIBUTES)]
 
 
 def of_training(module: Any, run: Callable[[], Any]) -> list[OpCall]:

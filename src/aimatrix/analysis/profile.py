@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from aimatrix import ops
 from aimatrix.analysis.grouping import find_centers, nearest_center
@@ -16,6 +18,7 @@ from aimatrix.model.profile import (
     Coverage,
     Filter,
     Group,
+    OperatorCount,
     OtherWork,
     Profile,
     UnknownOperator,
@@ -81,6 +84,7 @@ def build_profile(
         other=_other(outside),
         unknown=_unknown(outside),
         coverage=_coverage(work, sum(record.estimated_calls for record in records)),
+        operators=_operators(work),
     )
 
 
@@ -228,6 +232,29 @@ def _unknown(work: Sequence[Work]) -> tuple[UnknownOperator, ...]:
     return tuple(
         UnknownOperator(name=name, calls=calls[name], bytes=sizes[name])
         for name in sorted(calls, key=lambda name: (-calls[name], name))
+    )
+
+
+def _operators(work: Sequence[Work]) -> tuple[OperatorCount, ...]:
+    """The known operators with their counts over all devices, in an order that any log gives."""
+    calls: Counter[tuple[str, str, str, str, str]] = Counter()
+    attributes: dict[tuple[str, str, str, str, str], dict[str, Any]] = {}
+    for item in work:
+        call = item.call
+        if call.family != "unknown":
+            key = (call.family, call.kind, call.attributes_json(), call.dtype, call.phase)
+            calls[key] += item.calls
+            attributes[key] = json.loads(key[2])
+    return tuple(
+        OperatorCount(
+            family=key[0],
+            kind=key[1],
+            attributes=attributes[key],
+            dtype=key[3],
+            phase=key[4],
+            calls=calls[key],
+        )
+        for key in sorted(calls)
     )
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from time import perf_counter
 from typing import TypeVar
 
 from aimatrix import backends, reference
 from aimatrix.analysis.profile import build_profile
 from aimatrix.api.watching import DEFAULT_STORE, FilePath
-from aimatrix.benchmark.check import check_work
-from aimatrix.benchmark.folder import model_source, readme_text
+from aimatrix.benchmark.check import check_mix, check_work
+from aimatrix.benchmark.folder import mix_readme_text, model_source, readme_text
 from aimatrix.errors import InputError
 from aimatrix.model.artefact import Artefact
 from aimatrix.model.benchmark import Benchmark, Stage
+from aimatrix.model.mix import MixBenchmark
 from aimatrix.model.profile import Profile
 from aimatrix.model.result import Platform, RunResult, Validation
 from aimatrix.model.workload import WorkloadRecord
@@ -24,11 +26,17 @@ from aimatrix.monitoring.agent.notice import notice
 from aimatrix.runner.run import run_benchmark
 from aimatrix.store import documents
 from aimatrix.store.workload import WorkloadStore
+from aimatrix.synthesis.mix import synthesize_mix
 from aimatrix.synthesis.synthesize import synthesize_benchmark
 from aimatrix.validation import default_platforms, load_suite, parse_platform
 from aimatrix.validation import validate as validate_benchmark
 
 SPECIFICATION = "benchmark.json"
+#: the forms that `synthesize` makes: a network of the convolutions, or stages of all operators
+FORMS = ("convolutions", "mix")
+MOST_REDUCTION = 1000
+#: what may lie beside it
+FILES = ("model.onnx", "model.py", "README.md")
 
 A = TypeVar("A", bound=Artefact)
 
@@ -37,7 +45,7 @@ A = TypeVar("A", bound=Artefact)
 class Synthesized:
     """What `synthesize` made, and how long its searches took."""
 
-    benchmark: Benchmark
+    benchmark: Benchmark | MixBenchmark
     seconds: float
 
 
@@ -78,32 +86,61 @@ def synthesize(
     profile: FilePath,
     output: FilePath,
     *,
+    form: str = "convolutions",
+    reduction: float | None = None,
     search: str = "default",
     seed: int = 0,
     on_stage: Callable[[Stage], None] | None = None,
 ) -> Synthesized:
     """Make the benchmark of the profile in a file, and write its folder to ``output``.
 
-    Raises InputError for a profile that cannot be read or holds no group, and for a folder that
-    holds something else than a benchmark.
+    form: ``mix`` for all operators; ``convolutions`` for these alone, as one network, the poster's
+    form. reduction: of a mix, how many times shorter a pass is to be, by the imagined machines; by
+    default as short as its own estimate of its error allows. search, on_stage: of convolutions.
+    Raises InputError for a profile that cannot be read or holds nothing of the form, for a form
+    or a reduction that there is not, and for a folder that holds something else than a benchmark.
     """
-    from aimatrix.backends import onnx_model  # takes onnx, which no other verb needs
-
+    if form not in FORMS:
+        raise InputError(f"form is {form!r}; it has to be one of {', '.join(FORMS)}")
+    if reduction is not None and not (form == "mix" and 1 <= reduction <= MOST_REDUCTION):
+        raise InputError(
+            f"reduction is {reduction:g}; it is of a mix alone, and at least 1 and at most"
+            f" {MOST_REDUCTION}"
+        )
     output = Path(output)
     _check_folder(output)
     source = documents.load(Profile, Path(profile))
+    digest = documents.digest(source)
+    if form == "mix":
+        start = perf_counter()
+        mix = synthesize_mix(source, digest, reduction=reduction, seed=seed)
+        _write_folder(output, mix, {"README.md": mix_readme_text(mix).encode()})
+        return Synthesized(mix, perf_counter() - start)
+    from aimatrix.backends import onnx_model  # takes onnx, which no other verb needs
+
     benchmark, seconds = synthesize_benchmark(
-        source, documents.digest(source), search=search, seed=seed, on_stage=on_stage
+        source, digest, search=search, seed=seed, on_stage=on_stage
     )
-    model = onnx_model.export(benchmark)
+    files = {
+        "model.onnx": onnx_model.export(benchmark),
+        "model.py": model_source(benchmark).encode(),
+        "README.md": readme_text(benchmark).encode(),
+    }
+    _write_folder(output, benchmark, files)
+    return Synthesized(benchmark, seconds)
+
+
+def _write_folder(
+    output: Path, benchmark: Benchmark | MixBenchmark, files: Mapping[str, bytes]
+) -> None:
+    """Write a benchmark's folder, in place of one that was there."""
     # no specification before the rest is there: a folder that has one is whole
     if output.is_dir():
-        documents.remove(output / SPECIFICATION)
-    documents.write_bytes(output / "model.onnx", model)
-    documents.write_text(output / "model.py", model_source(benchmark))
-    documents.write_text(output / "README.md", readme_text(benchmark))
+        for name in (SPECIFICATION, *FILES):
+            documents.remove(output / name)
+    for name, content in files.items():
+        documents.write_bytes(output / name, content)
     documents.save(benchmark, output / SPECIFICATION)
-    return Synthesized(benchmark, seconds)
 
 
 def run(
@@ -234,13 +271,19 @@ def _read_log(
 ARTEFACTS: tuple[type[Artefact], ...] = (Profile, Benchmark, RunResult, Validation)
 
 
-def load_benchmark(folder: FilePath) -> Benchmark:
+def load_benchmark(folder: FilePath) -> Benchmark | MixBenchmark:
     """The specification in a benchmark folder (or a specification file itself)."""
     folder = Path(folder)
     path = folder / SPECIFICATION if folder.is_dir() else folder
-    benchmark = documents.load(Benchmark, path)
+    if documents.schema(path) == MixBenchmark.SCHEMA:
+        benchmark: Benchmark | MixBenchmark = documents.load(MixBenchmark, path)
+    else:
+        benchmark = documents.load(Benchmark, path)
     try:
-        check_work(benchmark)
+        if isinstance(benchmark, MixBenchmark):
+            check_mix(benchmark)
+        else:
+            check_work(benchmark)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return benchmark

@@ -11,6 +11,7 @@ import numpy as np
 from aimatrix.errors import AimatrixError, UnsupportedError
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.calls import OpCall
+from aimatrix.model.mix import MixBenchmark
 from aimatrix.model.result import Platform
 
 
@@ -54,6 +55,13 @@ class Backend(ABC):
     @abstractmethod
     def prepare(self, benchmark: Benchmark, platform: Platform) -> Pass:
         """The benchmark as `docs/benchmark.md` lays it out; seconds per stage."""
+
+    def prepare_mix(self, benchmark: MixBenchmark, platform: Platform) -> Pass:
+        """The stages of a mix (`docs/mix.md`); seconds per stage.
+
+        Raises UnsupportedError where a backend lays out convolutions alone.
+        """
+        raise UnsupportedError(f"the backend {self.name} does not run mixes of all operators")
 
     @abstractmethod
     def prepare_convolutions(

@@ -1,6 +1,7 @@
 """The backend that computes nothing: pretended times, so that the pipeline needs no framework.
 
-A convolution takes one picosecond a MAC, an application a millisecond; the same on any machine.
+A MAC takes a picosecond, a byte of a mix a tenth of a nanosecond, an application a millisecond; the
+same on any machine.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from aimatrix.backends.environment import host_environment
 from aimatrix.errors import UnsupportedError
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.calls import OpCall
+from aimatrix.model.mix import MixBenchmark
 from aimatrix.model.result import Platform
 
 SECONDS_PER_MAC = 1e-12
+SECONDS_PER_BYTE = 1e-10
 SECONDS_PER_APPLICATION = 1e-3
 
 
@@ -40,6 +43,16 @@ class Null(Backend):
         """The stages' MACs as seconds."""
         self.check(platform)
         return _Pretended([stage.macs * SECONDS_PER_MAC for stage in benchmark.stages])
+
+    def prepare_mix(self, benchmark: MixBenchmark, platform: Platform) -> Pass:
+        """The stages' MACs and bytes as seconds."""
+        self.check(platform)
+        return _Pretended(
+            [
+                stage.macs * SECONDS_PER_MAC + stage.bytes * SECONDS_PER_BYTE
+                for stage in benchmark.stages
+            ]
+        )
 
     def prepare_convolutions(
         self, calls: Sequence[OpCall], buckets: Sequence[int], platform: Platform

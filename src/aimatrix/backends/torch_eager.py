@@ -17,6 +17,7 @@ from aimatrix.backends.loose import operands, runs
 from aimatrix.errors import MissingPackageError, UnsupportedError
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.calls import OpCall
+from aimatrix.model.mix import MixBenchmark
 from aimatrix.model.result import Platform
 
 _DTYPES = ("float32", "bfloat16", "float16")
@@ -77,6 +78,21 @@ class TorchEager(Backend):
         self.check(platform)
         return self.tried(make)
 
+    def prepare_mix(self, benchmark: MixBenchmark, platform: Platform) -> Pass:
+        """Stage after stage; what is float32 in the benchmark is of the platform's dtype."""
+        from aimatrix.backends.torch_mix import build_stages
+
+        def make() -> Pass:
+            stages = build_stages(benchmark, platform.dtype)
+            prepared = [
+                (self.transform_stage(stage.run, number), _placed(stage.tensors, platform))
+                for number, stage in enumerate(stages)
+            ]
+            return _MixPass(prepared, platform)
+
+        self.check(platform)
+        return self.tried(make)
+
     def prepare_convolutions(
         self, calls: Sequence[OpCall], buckets: Sequence[int], platform: Platform
     ) -> Pass:
@@ -104,7 +120,10 @@ class TorchEager(Backend):
     def prepare_application(
         self, function: Callable[..., Any], inputs: Sequence[Any], platform: Platform
     ) -> Pass:
-        """A module on any platform; another callable only as it is: on the CPU, in float32."""
+        """A module on any platform, for inference; another callable as it is, gradients and all.
+
+        Hence only on the CPU, in float32.
+        """
         import torch
 
         self.check(platform)
@@ -120,7 +139,7 @@ class TorchEager(Backend):
             if is_module:
                 placed = placed.eval().to(platform.device, _dtype(platform))
             moved = [_moved(value, platform) for value in inputs]
-            return _ApplicationPass(self.transform_application(placed), moved, platform)
+            return _ApplicationPass(self.transform_application(placed), moved, platform, is_module)
 
         return self.tried(make)
 
@@ -128,30 +147,37 @@ class TorchEager(Backend):
         """What eager leaves as it is, and a compiler compiles."""
         return module
 
+    def transform_stage(self, run: Callable[..., Any], number: int) -> Callable[..., Any]:
+        """The same for a stage of a mix, the one of this number."""
+        return run
+
     def transform_application(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The same for a user's callable."""
         return function
 
 
 class _TorchPass(Pass):
-    """What the passes share: the platform's settings around a run, and waiting for the device."""
+    """What the passes share: the platform's settings around a run, and waiting for the device.
 
-    def __init__(self, platform: Platform) -> None:
-        self._platform = platform
+    infers: whether nothing in it needs gradients.
+    """
+
+    def __init__(self, platform: Platform, infers: bool = True) -> None:
+        self._platform, self._infers = platform, infers
 
     def run(self) -> list[float]:
         import torch
 
         set_up(self._platform)
-        with torch.inference_mode():
+        with torch.inference_mode(self._infers):
             return self._run()[0]
 
     def outputs(self) -> list[np.ndarray]:
         import torch
 
         set_up(self._platform)
-        with torch.inference_mode():
-            return [_to_numpy(value) for value in _flat(self._run()[1])]
+        with torch.inference_mode(self._infers):
+            return [_to_numpy(value.detach()) for value in _flat(self._run()[1])]
 
     @abstractmethod
     def _run(self) -> tuple[list[float], Any]:
@@ -185,6 +211,23 @@ class _StagePass(_TorchPass):
         return [after - before for before, after in pairwise(times)], output
 
 
+class _MixPass(_TorchPass):
+    def __init__(
+        self, stages: list[tuple[Callable[..., Any], list[Any]]], platform: Platform
+    ) -> None:
+        super().__init__(platform)
+        self._stages = stages
+
+    def _run(self) -> tuple[list[float], Any]:
+        times = [self._now()]
+        outputs = []
+        for run, tensors in self._stages:
+            # only the last stage's are kept: what an application computes it soon lets go of
+            outputs = run(tensors)
+            times.append(self._now())
+        return [after - before for before, after in pairwise(times)], outputs
+
+
 class _LoosePass(_TorchPass):
     def __init__(self, runs: list[tuple[int, Any, list[Any]]], platform: Platform) -> None:
         super().__init__(platform)
@@ -203,8 +246,10 @@ class _LoosePass(_TorchPass):
 
 
 class _ApplicationPass(_TorchPass):
-    def __init__(self, function: Callable[..., Any], inputs: list[Any], platform: Platform) -> None:
-        super().__init__(platform)
+    def __init__(
+        self, function: Callable[..., Any], inputs: list[Any], platform: Platform, infers: bool
+    ) -> None:
+        super().__init__(platform, infers)
         self._function, self._inputs = function, inputs
 
     def _run(self) -> tuple[list[float], Any]:
@@ -234,6 +279,10 @@ def _moved(value: Any, platform: Platform) -> Any:
     if value.is_floating_point():
         return value.to(platform.device, _dtype(platform))
     return value.to(platform.device)
+
+
+def _placed(tensors: Sequence[Any], platform: Platform) -> list[Any]:
+    return [tensor.to(platform.device) for tensor in tensors]
 
 
 def _dtype(platform: Platform) -> Any:

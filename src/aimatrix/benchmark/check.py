@@ -7,6 +7,7 @@ from aimatrix.benchmark.added import added_work
 from aimatrix.benchmark.layout import layer_call
 from aimatrix.errors import InputError
 from aimatrix.model.benchmark import Benchmark
+from aimatrix.model.mix import MixBenchmark
 
 
 def check_work(benchmark: Benchmark) -> None:
@@ -25,6 +26,20 @@ def check_work(benchmark: Benchmark) -> None:
     added = added_work(benchmark.stages, benchmark.batch, benchmark.dtype)
     _expect("added.operators", benchmark.added.operators, added.operators)
     _expect("added.bytes", benchmark.added.bytes, added.bytes)
+
+
+def check_mix(benchmark: MixBenchmark) -> None:
+    """Raise InputError naming the first field whose MACs, bytes or warps are not those done."""
+    for number, stage in enumerate(benchmark.stages):
+        field = f"stages.{number}"
+        try:
+            costs = [ops.cost(call) for call in stage.calls]
+        except (InputError, TypeError) as error:
+            raise InputError(f"field {field}.operators: {error}") from error
+        repeats = stage.repeats
+        _expect(f"{field}.macs", stage.macs, repeats * sum(cost.macs or 0 for cost in costs))
+        _expect(f"{field}.bytes", stage.bytes, repeats * sum(cost.bytes for cost in costs))
+        _expect(f"{field}.warps", stage.warps, repeats * sum(cost.warps or 0 for cost in costs))
 
 
 def _expect(field: str, stated: int, done: int | None) -> None:

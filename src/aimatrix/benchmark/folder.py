@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from aimatrix.model.artefact import sides
 from aimatrix.model.benchmark import MATCHED, Benchmark, Layer, Stage
+from aimatrix.model.mix import MixBenchmark
 
 
 def model_source(benchmark: Benchmark) -> str:
@@ -36,6 +37,11 @@ def readme_text(benchmark: Benchmark) -> str:
         missed=[stage for stage in benchmark.stages if not stage.matched],
         goal=MATCHED,
     )
+
+
+def mix_readme_text(benchmark: MixBenchmark) -> str:
+    """The text of a mix's ``README.md``. It names no application."""
+    return _render("MIX_README.md.j2", benchmark=benchmark, stages=benchmark.stages)
 
 
 def _render(template: str, **fields: Any) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from aimatrix.cli.options import Json, print_json, progress
-
-if TYPE_CHECKING:
-    from aimatrix.api import Synthesized
-    from aimatrix.model.benchmark import Stage
+from aimatrix.model.benchmark import Benchmark, Stage
+from aimatrix.model.mix import MixBenchmark
 
 
 def command(
@@ -19,43 +18,69 @@ def command(
     output: Path = typer.Option(
         ..., "-o", "--output", help="Folder of the benchmark.", show_default=False
     ),
+    form: str = typer.Option(
+        "convolutions",
+        help="mix for all operators, or convolutions for these alone, as one network.",
+    ),
+    reduction: float = typer.Option(
+        None,
+        help="Of a mix: how many times shorter than the mix a pass is to be; as short as its own"
+        " estimate of its error stays under 3 % if not given.",
+        show_default=False,
+    ),
     search: str = typer.Option(
-        "default", help="default, or poster for the genetic algorithm of the poster."
+        "default",
+        help="Of convolutions: default, or poster for the genetic algorithm of the poster.",
     ),
     seed: int = typer.Option(0, min=0, help="The same seed gives the same benchmark, bit for bit."),
     as_json: bool = Json,
 ) -> None:
-    """Search the widths of a small model that does the work of PROFILE, and write its folder."""
+    """Make the small benchmark that does the work of PROFILE, and write its folder."""
     from aimatrix import api
-    from aimatrix.cli.tables import print_benchmark
+    from aimatrix.cli.tables import print_made
 
     with progress("searching") as bar:
         made = api.synthesize(
             profile,
             output,
+            form=form,
+            reduction=reduction,
             search=search,
             seed=seed,
             on_stage=lambda stage: bar.update(
                 bar.task_ids[0], description=f"found {stage.name}, inputs of {stage.center}"
             ),
         )
+    benchmark = made.benchmark
     if as_json:
-        print_json(_document(made, output))
+        print_json({"output": str(output), "seconds": made.seconds, **_document(benchmark)})
     else:
-        print_benchmark(made.benchmark, made.seconds)
+        print_made(benchmark, made.seconds)
         print(f"wrote {output}")
 
 
-def _document(made: Synthesized, output: Path) -> dict[str, Any]:
-    synthesis = made.benchmark.synthesis
+def _document(benchmark: Benchmark | MixBenchmark) -> dict[str, Any]:
+    if isinstance(benchmark, MixBenchmark):
+        return _mix_document(benchmark)
+    synthesis = benchmark.synthesis
     return {
-        "output": str(output),
         "search": synthesis.search,
         "seed": synthesis.seed,
         "terms": synthesis.terms,
         "warps_kind": synthesis.warps_kind,
-        "seconds": made.seconds,
-        "groups": [_group(stage) for stage in made.benchmark.stages],
+        "groups": [_group(stage) for stage in benchmark.stages],
+    }
+
+
+def _mix_document(benchmark: MixBenchmark) -> dict[str, Any]:
+    synthesis = benchmark.synthesis
+    return {
+        "seed": synthesis.seed,
+        "estimated_error_percent": 100 * synthesis.estimated_error,
+        "estimated_reduction": synthesis.estimated_reduction,
+        "stages": [
+            json.loads(stage.model_dump_json(exclude={"operators"})) for stage in benchmark.stages
+        ],
     }
 
 

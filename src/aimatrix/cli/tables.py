@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aimatrix.cli.options import print_table
 from aimatrix.model.artefact import Sides, expand
 from aimatrix.model.benchmark import MATCHED, Benchmark
+from aimatrix.model.mix import MixBenchmark
 from aimatrix.model.profile import Filter, Group, Profile
 from aimatrix.model.result import FidelityRow, PlatformFidelity, RunResult, Validation
 from aimatrix.reporting import formats
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 #: unknown operators that are named; the profile has all
 MOST_UNKNOWN = 10
+#: stages of a mix that are shown; the folder's README has all
+MOST_STAGES = 20
 
 #: how far the work of a suite may be from what a benchmark stands for without a word
 ALIKE = 0.02
@@ -108,6 +111,40 @@ def print_benchmark(benchmark: Benchmark, seconds: float) -> None:
     )
 
 
+def print_made(benchmark: Benchmark | MixBenchmark, seconds: float) -> None:
+    """What `synthesize` made."""
+    if isinstance(benchmark, MixBenchmark):
+        print_mix(benchmark, seconds)
+    else:
+        print_benchmark(benchmark, seconds)
+
+
+def print_mix(benchmark: MixBenchmark, seconds: float) -> None:
+    """The stages with most MACs and bytes of the mix, and what the benchmark says of itself."""
+    rows = [
+        [
+            stage.name,
+            f"{stage.target_calls:,}",
+            f"{stage.target_macs:,}",
+            f"{stage.macs * stage.multiplicity:,.0f}",
+            f"{stage.target_bytes:,}",
+            f"{stage.bytes * stage.multiplicity:,.0f}",
+            f"{stage.multiplicity:.4g}",
+        ]
+        for stage in benchmark.stages[:MOST_STAGES]
+    ]
+    synthesis = benchmark.synthesis
+    title = f"{len(benchmark.stages)} stages, seed {synthesis.seed}, {seconds:.2f} s"
+    columns = ["stage", "calls", "real MACs", "MACs", "real bytes", "bytes", "times"]
+    print_table(title, columns, rows)
+    if len(benchmark.stages) > MOST_STAGES:
+        print(f"and {len(benchmark.stages) - MOST_STAGES} more, which take less of the time")
+    print(
+        f"\non imagined machines a pass is {synthesis.estimated_reduction:.1f} times shorter than"
+        f" the mix, and predicts its time to {synthesis.estimated_error:.1%}"
+    )
+
+
 def print_run(result: RunResult) -> None:
     """Times per stage and of the pass, and the predicted time of the mix."""
     named = [(stage.name, stage.timing) for stage in result.stages]
@@ -143,10 +180,12 @@ def _print_platform(platform: PlatformFidelity) -> None:
         named.append(("convolutions, all", platform.convolutions))
     if platform.whole is not None:
         named.append(("whole models", platform.whole))
+    named += [(f"class {row.name}", row) for row in platform.classes]
     if named:
         rows = [_fidelity(name, row) for name, row in named]
         columns = ["", "real ms", "spread", "predicted ms", "spread", "error"]
         print_table(platform.platform.name, columns, rows)
+    _print_applications(platform)
     share = platform.suite_share
     if share is not None and abs(share - 1) > ALIKE:
         print(
@@ -156,6 +195,26 @@ def _print_platform(platform: PlatformFidelity) -> None:
     for left_out in platform.left_out:
         print(visible(f"left out on {platform.platform.name}: {left_out.name}: {left_out.reason}"))
     print()
+
+
+def _print_applications(platform: PlatformFidelity) -> None:
+    """What a mix's benchmark predicts for each application; nothing of convolutions alone."""
+    rows = [
+        [
+            visible(item.name),
+            _ms(item.timing.median),
+            f"{item.timing.spread:.1%}",
+            _ms(item.predicted_seconds),
+            f"{item.predicted_seconds / item.timing.median - 1:+.1%}",
+        ]
+        for item in platform.applications
+        if item.predicted_seconds is not None
+    ]
+    if rows:
+        print_table("", ["application", "real ms", "spread", "predicted ms", "error"], rows)
+    if platform.whole is not None and rows:
+        shorter = platform.whole.real.median / platform.whole.synthetic.median
+        print(f"a pass of the benchmark is {shorter:.1f} times shorter than the suite")
 
 
 def _fidelity(name: str, row: FidelityRow) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from aimatrix.model.artefact import Artefact, Part, Sides, expand
+from aimatrix.model.calls import OpCall
 
 WarpsKind = Literal["derived", "measured"]
 
@@ -94,6 +95,29 @@ class OtherWork(Part):
     bytes: NonNegativeInt
 
 
+class OperatorWork(Part):
+    """One operator as its family describes it; shapes in elements, batch first."""
+
+    family: str
+    kind: str
+    attributes: dict[str, Any]
+    dtype: str = "float32"
+    phase: Literal["forward", "backward", "optimizer"] = "forward"
+
+    @property
+    def call(self) -> OpCall:
+        """The operator as a call, on whatever device."""
+        return OpCall.create(
+            self.family, self.kind, self.attributes, dtype=self.dtype, phase=self.phase
+        )
+
+
+class OperatorCount(OperatorWork):
+    """How often the mix calls an operator."""
+
+    calls: Total
+
+
 class UnknownOperator(Part):
     """An operator that no family knows, by its framework's name; bytes of its inputs alone."""
 
@@ -137,3 +161,5 @@ class Profile(Artefact):
     other: tuple[OtherWork, ...]
     unknown: tuple[UnknownOperator, ...]
     coverage: Coverage
+    #: every operator of the mix that is known; none in profiles of releases that did not tell them
+    operators: tuple[OperatorCount, ...] = ()

@@ -86,10 +86,10 @@ class Timing(Part):
 
 
 class StageTiming(Part):
-    """The time of one stage, taken inside the pass."""
+    """The time of one stage, taken inside the pass. center: None in a mix of all operators."""
 
     name: str
-    center: PositiveInt
+    center: PositiveInt | None = None
     multiplicity: PositiveFloat
     timing: Timing
 
@@ -131,11 +131,15 @@ class FidelityRow(Part):
 
 
 class ApplicationTiming(Part):
-    """One application of the suite on one platform."""
+    """One application of the suite on one platform.
+
+    predicted_seconds: what a mix's benchmark says that it takes; None of convolutions alone.
+    """
 
     name: str
     weight: PositiveFloat
     timing: Timing
+    predicted_seconds: NonNegativeFloat | None = None
 
 
 class LeftOut(Part):
@@ -158,6 +162,8 @@ class PlatformFidelity(Part):
     groups: tuple[FidelityRow, ...]
     convolutions: FidelityRow | None
     whole: FidelityRow | None
+    #: of a mix: the applications of each class together
+    classes: tuple[FidelityRow, ...] = ()
     applications: tuple[ApplicationTiming, ...]
     left_out: tuple[LeftOut, ...] = ()
     suite_share: NonNegativeFloat | None = None

@@ -54,16 +54,20 @@ def record_calls(
     return recording.calls
 
 
-def record_inference(
+def record_application(
     function: Callable[..., object], inputs: Sequence[Any], attributes: Mapping[str, Sequence[str]]
 ) -> list[RawCall]:
-    """As `record_calls`, of ``function(*inputs)`` the way backends run it: for inference.
+    """As `record_calls`, of ``function(*inputs)`` the way backends run it.
 
-    A module is set to eval, and stays so: dropped paths and training branches call others.
+    A module runs for inference, set to eval, and stays so: dropped paths and training branches call
+    others. Another callable is a program of its own, which may train: it runs as it is, and is
+    recorded the second time, when what it sets up is there.
     """
     import torch
 
-    if isinstance(function, torch.nn.Module):
-        function.eval()
+    if not isinstance(function, torch.nn.Module):
+        function(*inputs)
+        return record_calls(lambda: function(*inputs), attributes)
+    function.eval()
     with torch.inference_mode():
         return record_calls(lambda: function(*inputs), attributes)

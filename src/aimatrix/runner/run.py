@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 from aimatrix.backends import Backend, Pass
 from aimatrix.backends.allocator import keep_freed_memory
-from aimatrix.model.benchmark import Benchmark
+from aimatrix.model.benchmark import Benchmark, Stage
+from aimatrix.model.mix import MixBenchmark, MixStage
 from aimatrix.model.result import Platform, RunResult, StageTiming, Timing
 from aimatrix.store.documents import digest
 
@@ -20,7 +21,7 @@ STEADY_SPREAD = 0.05
 
 
 def run_benchmark(
-    benchmark: Benchmark,
+    benchmark: Benchmark | MixBenchmark,
     backend: Backend,
     platform: Platform,
     *,
@@ -35,18 +36,22 @@ def run_benchmark(
     when the platform cannot run it.
     """
     keep_freed_memory()
-    prepared = backend.prepare(benchmark, platform)
+    if isinstance(benchmark, MixBenchmark):
+        prepared = backend.prepare_mix(benchmark, platform)
+    else:
+        prepared = backend.prepare(benchmark, platform)
     for _ in range(WARM_UP_PASSES):
         prepared.run()
     passes = _repeat(prepared, time_limit, progress)
+    named: Sequence[Stage | MixStage] = benchmark.stages
     stages = tuple(
         StageTiming(
             name=stage.name,
-            center=stage.center,
+            center=stage.center if isinstance(stage, Stage) else None,
             multiplicity=stage.multiplicity,
             timing=Timing(samples=samples),
         )
-        for stage, samples in zip(benchmark.stages, zip(*passes, strict=True), strict=True)
+        for stage, samples in zip(named, zip(*passes, strict=True), strict=True)
     )
     total = _total(passes)
     return RunResult.create(

@@ -69,9 +69,9 @@ def load(kind: type[A], path: Path) -> A:
     artefact of this schema and of a version that this release knows.
     """
     document = _read_json(path)
-    schema = _schema(document)
-    if schema != kind.SCHEMA:
-        raise InputError(f"{path}: field schema: expected {kind.SCHEMA!r}, found {schema!r}")
+    found = _schema(document)
+    if found != kind.SCHEMA:
+        raise InputError(f"{path}: field schema: expected {kind.SCHEMA!r}, found {found!r}")
     version = document.get("schema_version")
     if isinstance(version, int) and version > kind.SCHEMA_VERSION:
         raise InputError(
@@ -86,6 +86,11 @@ def load(kind: type[A], path: Path) -> A:
         raise InputError(f"{path}: {first_mistake(error)}; {mend}") from error
 
 
+def schema(path: Path) -> str | None:
+    """The schema that an artefact file states. Raises InputError for a file that is not JSON."""
+    return _schema(_read_json(path))
+
+
 def files(path: Path, kinds: Sequence[type[A]]) -> list[tuple[Path, type[A]]]:
     """The artefact files of ``kinds`` that ``path`` is or, as a folder, holds, and their kinds.
 
@@ -97,12 +102,12 @@ def files(path: Path, kinds: Sequence[type[A]]) -> list[tuple[Path, type[A]]]:
         found = [file.resolve() for file in sorted(path.rglob("*.json")) if file.is_file()]
         schemas = {file: _schema_of_any(file) for file in found}
         return [(file, by_schema[schemas[file]]) for file in found if schemas[file] in by_schema]
-    schema = _schema(_read_json(path))
-    if schema not in by_schema:
+    stated = _schema(_read_json(path))
+    if stated not in by_schema:
         raise InputError(
-            f"{path}: field schema: expected one of {', '.join(by_schema)}, found {schema!r}"
+            f"{path}: field schema: expected one of {', '.join(by_schema)}, found {stated!r}"
         )
-    return [(path.resolve(), by_schema[schema])]
+    return [(path.resolve(), by_schema[stated])]
 
 
 def _schema_of_any(path: Path) -> Any:
@@ -116,8 +121,8 @@ def _schema_of_any(path: Path) -> Any:
 
 
 def _schema(document: Any) -> str | None:
-    schema = document.get("schema") if isinstance(document, dict) else None
-    return schema if isinstance(schema, str) else None
+    stated = document.get("schema") if isinstance(document, dict) else None
+    return stated if isinstance(stated, str) else None
 
 
 def digest(artefact: Artefact) -> str:

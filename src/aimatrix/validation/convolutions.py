@@ -11,12 +11,12 @@ from aimatrix.benchmark.layout import layer_call
 from aimatrix.dialects import aten
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.calls import OpCall
-from aimatrix.monitoring.in_process import record_inference
+from aimatrix.monitoring.in_process import record_application
 
 
 def record(function: Callable[..., Any], inputs: Sequence[Any]) -> list[OpCall]:
-    """What ``function`` calls on ``inputs`` in inference, in its order. Needs torch."""
-    recorded = record_inference(function, inputs, aten.ATTRIBUTES)
+    """What ``function`` calls on ``inputs``, in its order. Needs torch."""
+    recorded = record_application(function, inputs, aten.ATTRIBUTES)
     return [aten.translate(raw) for raw in recorded]
 
 

@@ -14,6 +14,7 @@ import aimatrix
 from aimatrix import backends
 from aimatrix.errors import InputError
 from aimatrix.model.benchmark import Benchmark
+from aimatrix.model.mix import MixBenchmark
 from aimatrix.model.result import Platform, PlatformFidelity, Validation
 from aimatrix.store.documents import digest
 from aimatrix.validation.measure import empty
@@ -27,7 +28,7 @@ LAST_WORDS = 200
 
 
 def validate(
-    benchmark: Benchmark,
+    benchmark: Benchmark | MixBenchmark,
     suite: Suite,
     platforms: Sequence[Platform],
     *,

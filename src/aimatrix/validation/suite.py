@@ -17,11 +17,16 @@ from aimatrix.model.artefact import Part, first_mistake
 
 
 class Application(Part):
-    """One application: ``entry`` is ``module:function``; weight: how often the mix runs it."""
+    """One application: ``entry`` is ``module:function``; weight: how often the mix runs it.
+
+    kind: what it is one of (``class`` in the file), such as cnn or transformer; errors are told for
+    each of them.
+    """
 
     name: str = Field(min_length=1)
     entry: str = Field(pattern=r"^[\w.]+:\w+$")
     weight: PositiveFloat = 1.0
+    kind: str = Field("", alias="class", pattern=r"^[\w -]*$")
 
 
 class Suite(Part):

@@ -1,0 +1,86 @@
+"""A mix of operators of every family: what a profile counts, and the benchmark that stands for it.
+
+Data only. How a backend runs a stage is defined in `docs/mix.md`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from aimatrix.model.artefact import Artefact, Part
+from aimatrix.model.benchmark import Multiplicity
+from aimatrix.model.calls import OpCall
+from aimatrix.model.profile import Name, OperatorWork, Total, distinct
+
+
+class MixStage(Part):
+    """A block of operators that stands for all the like ones of a mix.
+
+    operators: a chain; each but the first takes as its first operand what the one before it put
+    out, and all else is its own. One execution runs the chain ``repeats`` times, each time on
+    tensors of its own. center: the sizes (`aimatrix.analysis.likeness`) around which what it
+    stands for lies.
+    multiplicity: how often the mix does the work of one execution. macs, bytes and warps are those
+    of one execution; target_calls, target_macs, target_bytes and target_warps those of the mix,
+    so that ``multiplicity * macs`` is to equal ``target_macs``. fitness_error: 0.01 is one percent.
+    """
+
+    name: Name
+    operators: tuple[OperatorWork, ...] = Field(min_length=1)
+    center: tuple[float, ...]
+    repeats: PositiveInt
+    multiplicity: Multiplicity
+    macs: NonNegativeInt
+    bytes: NonNegativeInt
+    warps: NonNegativeInt
+    target_calls: Total
+    target_macs: NonNegativeInt
+    target_bytes: NonNegativeInt
+    target_warps: NonNegativeInt
+    fitness_error: NonNegativeFloat
+
+    @property
+    def calls(self) -> tuple[OpCall, ...]:
+        """The chain as calls."""
+        return tuple(operator.call for operator in self.operators)
+
+
+class MixSynthesis(Part):
+    """How the stages were found; with the profile and these, anyone finds them again.
+
+    estimated_error: the largest error of the mix's time on the imagined machines.
+    estimated_reduction: the mix's time over that of a pass on them, the geometric mean.
+    """
+
+    seed: int
+    estimated_error: NonNegativeFloat
+    estimated_reduction: NonNegativeFloat
+    profile_digest: str
+
+
+class MixBenchmark(Artefact):
+    """A synthetic workload: its stages run one after another."""
+
+    SCHEMA: ClassVar[str] = "aimatrix.mix"
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    dtype: str
+    applications: NonNegativeInt
+    stages: Annotated[tuple[MixStage, ...], AfterValidator(distinct)] = Field(min_length=1)
+    synthesis: MixSynthesis
+
+
+def operator_work(call: OpCall) -> OperatorWork:
+    """A call as a part of an artefact."""
+    # as a file gives them back
+    attributes: dict[str, Any] = json.loads(call.attributes_json())
+    return OperatorWork(
+        family=call.family,
+        kind=call.kind,
+        attributes=attributes,
+        dtype=call.dtype,
+        phase=call.phase,
+    )

@@ -1,0 +1,236 @@
+"""Condenses a mix: step by step fewer and smaller operators that stand for all of them.
+
+Two kinds of steps make a benchmark shorter: two clusters of like operators become one, or the
+operator that stands for a cluster gets half of a width. Each step costs fidelity, by the imagined
+machines. The step that saves the most time for what it costs is taken first.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from aimatrix import ops
+from aimatrix.analysis.likeness import Key, kind_of, sizes
+from aimatrix.model.calls import OpCall
+from aimatrix.synthesis.machines import Array, seconds
+
+#: seconds that a stage is to take at least, on the slowest imagined machines: clocks and the
+#: dispatch of a stage have to be small beside it
+LEAST_SECONDS = 50e-6
+MOST_REPEATS = 16
+#: no width is halved to less: kernels get slower for each of its elements
+LEAST_WIDTH = 64
+#: octaves by which sizes may differ in a cluster at most, whatever is saved
+MOST_APART = 3.0
+#: like clusters that are nearest to one, with which it may be joined
+NEIGHBOURS = 3
+#: a step that costs less fidelity than this is as good as one that costs nothing
+NOTHING = 1e-7
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Equal calls of a mix: one of them, how many, and their share of the mix's time.
+
+    seconds: of one call, on each imagined machine. share: of all the calls, the mean over machines.
+    """
+
+    call: OpCall
+    count: int
+    seconds: Array
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Like operators, and the call that stands for them.
+
+    center: the operator around which they lie, the one with the largest share of time. call: the
+    centre, or a smaller one like it, run ``repeats`` times in one execution. multiplicity:
+    executions that take the time of all members, the geometric mean over machines. share: of the
+    mix's time that an execution takes, the mean over machines. miss: what the executions take
+    beyond the members, as shares of the mix's time on each machine.
+    """
+
+    members: tuple[Member, ...]
+    center: OpCall
+    call: OpCall
+    repeats: int
+    multiplicity: float
+    share: float
+    miss: Array
+
+    @property
+    def cost(self) -> float:
+        """The share of the mix's time by which the cluster misses it, on the worst machine."""
+        return float(np.abs(self.miss).max())
+
+    @property
+    def seconds(self) -> Array:
+        """Seconds of all members, on each imagined machine."""
+        total: Array = np.sum([each.seconds * each.count for each in self.members], axis=0)
+        return total
+
+    @property
+    def calls(self) -> int:
+        """Calls of all members."""
+        return sum(member.count for member in self.members)
+
+    def total(self, what: str) -> int:
+        """The sum over all calls of ``macs``, ``bytes`` or ``warps``."""
+        costs = [(ops.cost(member.call), member.count) for member in self.members]
+        return sum(count * (getattr(cost, what) or 0) for cost, count in costs)
+
+
+class Mix:
+    """The operators of a mix, and its time on each imagined machine."""
+
+    def __init__(self, counts: Sequence[tuple[OpCall, int]]) -> None:
+        counted = sorted(counts, key=lambda item: _spelling(item[0]))
+        each = seconds([call for call, _ in counted])
+        weights = each * np.array([number for _, number in counted], dtype=float)
+        self.seconds: Array = weights.sum(axis=1)
+        shares = (weights / self.seconds[:, None]).mean(axis=0)
+        self.members = [
+            Member(call, number, each[:, index], float(shares[index]))
+            for index, (call, number) in enumerate(counted)
+        ]
+
+    def cluster(self, members: Sequence[Member], center: OpCall, call: OpCall) -> Cluster:
+        """These members, with ``call`` standing for them."""
+        own = seconds([call])[:, 0]
+        repeats = min(MOST_REPEATS, max(1, ceil(LEAST_SECONDS / float(own.max()))))
+        repeats = min(repeats, sum(member.count for member in members))
+        real: Array = np.sum([member.seconds * member.count for member in members], axis=0)
+        once = own * repeats
+        multiplicity = float(np.exp(np.log(real / once).mean()))
+        share = float((once / self.seconds).mean())
+        miss = (multiplicity * once - real) / self.seconds
+        return Cluster(tuple(members), center, call, repeats, multiplicity, share, miss)
+
+
+@dataclass(frozen=True, slots=True)
+class Condensed:
+    """A mix condensed so far.
+
+    error: the largest error of the mix's time on any imagined machine. reduction: how many times
+    less time than the mix a pass takes, the geometric mean over machines.
+    """
+
+    clusters: tuple[Cluster, ...]
+    error: float
+    reduction: float
+
+
+def condense(mix: Mix) -> Iterator[Condensed]:
+    """The mix in ever fewer and smaller operators: from each its own stage on."""
+    steps = _Steps(mix)
+    yield steps.condensed()
+    while steps.take():
+        yield steps.condensed()
+
+
+class _Steps:
+    """The clusters as they are, and the steps that could be taken next."""
+
+    def __init__(self, mix: Mix) -> None:
+        self._mix = mix
+        self._clusters: dict[int, Cluster] = {}
+        self._kinds: defaultdict[Key, set[int]] = defaultdict(set)
+        self._queue: list[tuple[float, int, tuple[int, ...], Cluster]] = []
+        self._numbers = 0
+        self._miss = np.zeros_like(mix.seconds)
+        self._pass = np.zeros_like(mix.seconds)
+        for member in mix.members:
+            self._add(mix.cluster([member], member.call, member.call))
+        for number in list(self._clusters):
+            self._offer(number)
+
+    def condensed(self) -> Condensed:
+        """The clusters, the largest share of time first."""
+        ordered = sorted(self._clusters.values(), key=_order)
+        reduction = float(np.exp(np.log(self._mix.seconds / self._pass).mean()))
+        return Condensed(tuple(ordered), float(np.abs(self._miss).max()), reduction)
+
+    def take(self) -> bool:
+        """Take the best step; False when there is none left."""
+        while self._queue:
+            _, _, old, new = heapq.heappop(self._queue)
+            if all(number in self._clusters for number in old):
+                for number in old:
+                    self._remove(number)
+                self._offer(self._add(new))
+                return True
+        return False
+
+    def _add(self, cluster: Cluster) -> int:
+        self._numbers += 1
+        self._clusters[self._numbers] = cluster
+        self._kinds[kind_of(cluster.center)].add(self._numbers)
+        self._account(cluster, 1)
+        return self._numbers
+
+    def _remove(self, number: int) -> None:
+        cluster = self._clusters.pop(number)
+        self._kinds[kind_of(cluster.center)].discard(number)
+        self._account(cluster, -1)
+
+    def _account(self, cluster: Cluster, sign: int) -> None:
+        self._miss += sign * cluster.miss
+        self._pass += sign * seconds([cluster.call])[:, 0] * cluster.repeats
+
+    def _offer(self, number: int) -> None:
+        """Queue the steps that a cluster can be part of."""
+        cluster = self._clusters[number]
+        for call in _halved(cluster.call):
+            self._push((number,), self._mix.cluster(cluster.members, cluster.center, call))
+        for other in self._neighbours(number):
+            pair = sorted((cluster, self._clusters[other]), key=_order)
+            members = sorted((*pair[0].members, *pair[1].members), key=_member_order)
+            self._push((number, other), self._mix.cluster(members, pair[0].center, pair[0].call))
+
+    def _neighbours(self, number: int) -> list[int]:
+        own = sizes(self._clusters[number].center)
+        like = self._kinds[kind_of(self._clusters[number].center)] - {number}
+        apart = [(_apart(own, sizes(self._clusters[other].center)), other) for other in like]
+        return [other for far, other in sorted(apart)[:NEIGHBOURS] if far <= MOST_APART]
+
+    def _push(self, old: tuple[int, ...], new: Cluster) -> None:
+        before = [self._clusters[number] for number in old]
+        saved = sum(cluster.share for cluster in before) - new.share
+        if saved <= 0:
+            return
+        lost = new.cost - sum(cluster.cost for cluster in before)
+        rank = max(lost, NOTHING) / saved
+        heapq.heappush(self._queue, (rank, len(self._queue) + self._numbers * 1000, old, new))
+
+
+def _halved(call: OpCall) -> Iterator[OpCall]:
+    """The call with half of one of its widths, for each that is large enough."""
+    widths = ops.widths(call)
+    for index, width in enumerate(widths):
+        if width >= 2 * LEAST_WIDTH:
+            halved = (*widths[:index], width // 2, *widths[index + 1 :])
+            yield ops.with_widths(call, halved)
+
+
+def _apart(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    return max((abs(a - b) for a, b in zip(one, other, strict=True)), default=0.0)
+
+
+def _order(cluster: Cluster) -> tuple[float, tuple[str, ...]]:
+    return (-sum(member.share for member in cluster.members), _spelling(cluster.center))
+
+
+def _member_order(member: Member) -> tuple[float, tuple[str, ...]]:
+    return (-member.share, _spelling(member.call))
+
+
+def _spelling(call: OpCall) -> tuple[str, ...]:
+    return (call.family, call.kind, call.attributes_json(), call.dtype, call.phase)

@@ -1,0 +1,120 @@
+"""Makes a benchmark of a whole mix: clusters of like operators, and what stands for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+
+import numpy as np
+
+from aimatrix import ops
+from aimatrix.analysis.likeness import sizes
+from aimatrix.errors import InputError
+from aimatrix.model.calls import OpCall
+from aimatrix.model.mix import MixBenchmark, MixStage, MixSynthesis, operator_work
+from aimatrix.model.profile import Profile
+from aimatrix.synthesis.condense import Cluster, Condensed, Mix, condense
+from aimatrix.synthesis.machines import seconds
+from aimatrix.synthesis.widths import Target, find_widths
+
+#: the own estimate of its error that a benchmark may have by default
+MOST_ERROR = 0.03
+#: operators that are left out, being together a smaller share of the mix's time than this
+NEGLIGIBLE = 1e-3
+
+
+def synthesize_mix(
+    profile: Profile, digest: str, *, reduction: float | None = None, seed: int = 0
+) -> MixBenchmark:
+    """The benchmark of ``profile``, whose digest is ``digest``.
+
+    reduction: how many times shorter than the mix a pass is to be, by the imagined machines; by
+    default as short as the own estimate of its error stays under `MOST_ERROR`. Raises InputError
+    for a profile that holds no operators.
+    """
+    counts = [(item.call, item.calls) for item in profile.operators]
+    if not counts:
+        raise InputError("the profile holds no operators; analyze the log again")
+    chosen = _choose(Mix(counts), reduction)
+    names = _Names()
+    stages = [
+        _stage(cluster, names, np.random.default_rng([seed, number]))
+        for number, cluster in enumerate(_without_negligible(chosen.clusters))
+    ]
+    return MixBenchmark.create(
+        dtype=profile.dtype,
+        applications=profile.applications,
+        stages=tuple(stages),
+        synthesis=MixSynthesis(
+            seed=seed,
+            estimated_error=chosen.error,
+            estimated_reduction=chosen.reduction,
+            profile_digest=digest,
+        ),
+    )
+
+
+def _choose(mix: Mix, reduction: float | None) -> Condensed:
+    """The first that is as short as ``reduction`` asks, or the last that is good enough."""
+    best: Condensed | None = None
+    for condensed in condense(mix):
+        if reduction is None and best is not None and condensed.error > MOST_ERROR:
+            break
+        best = condensed
+        if reduction is not None and condensed.reduction >= reduction:
+            break
+    assert best is not None  # there is one at least: the mix as it is
+    return best
+
+
+def _without_negligible(found: Sequence[Cluster]) -> list[Cluster]:
+    """All clusters but the last ones by share of time, as long as these are negligible together."""
+    kept = list(found)
+    left_out = 0.0
+    while len(kept) > 1:
+        left_out += sum(member.share for member in kept[-1].members)
+        if left_out > NEGLIGIBLE:
+            break
+        kept.pop()
+    return kept
+
+
+def _stage(cluster: Cluster, names: _Names, rng: np.random.Generator) -> MixStage:
+    macs, moved, warps = (cluster.total(what) for what in ("macs", "bytes", "warps"))
+    target = Target(cluster.seconds, macs, moved, warps, most=seconds([cluster.call])[:, 0])
+    call, error = find_widths(cluster.call, target, rng)
+    cost = ops.cost(call)
+    return MixStage(
+        name=names.take(call),
+        operators=(operator_work(call),),
+        center=sizes(cluster.center),
+        repeats=cluster.repeats,
+        multiplicity=target.times(call) / cluster.repeats,
+        macs=(cost.macs or 0) * cluster.repeats,
+        bytes=cost.bytes * cluster.repeats,
+        warps=(cost.warps or 0) * cluster.repeats,
+        target_calls=cluster.calls,
+        target_macs=macs,
+        target_bytes=moved,
+        target_warps=warps,
+        fitness_error=error,
+    )
+
+
+class _Names:
+    """Names of stages by what they do; the second of one name has a 2 behind."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def take(self, call: OpCall) -> str:
+        """A name that no stage has yet."""
+        phase = "" if call.phase == "forward" else f" {call.phase}"
+        plain = f"{call.kind}{phase}".replace("::", " ")[:56]
+        name = next(
+            name
+            for number in count(1)
+            if (name := plain if number == 1 else f"{plain} {number}") not in self._taken
+        )
+        self._taken.add(name)
+        return name

@@ -1,0 +1,125 @@
+"""The genetic search for a stage's widths: the sizes at which it is like what it stands for.
+
+A candidate is a tuple of `aimatrix.ops.widths`, done as often as gives it the time of the stage's
+target. Its fitness is in the poster's form, |x - target| / target: half for that time on each of
+the imagined machines, half for its MACs, bytes and warps together. It may not take longer than
+what the search starts from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from aimatrix import ops
+from aimatrix.model.calls import OpCall
+from aimatrix.synthesis.machines import Array, seconds
+
+POPULATION = 24
+GENERATIONS = 20
+#: a fitness error at which the search is over
+ENOUGH = 2e-3
+#: how far a mutation goes, as the deviation of the logarithm of a width
+STEP = 0.3
+#: widths are multiples of this where they were: kernels are tuned for round ones
+MOST_GRAIN = 16
+
+Widths = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a stage stands for, in all: seconds on each imagined machine, and the sums of its costs.
+
+    most: the seconds that one call may take at most, on each machine.
+    """
+
+    seconds: Array
+    macs: int
+    bytes: int
+    warps: int
+    most: Array
+
+    def times(self, call: OpCall) -> float:
+        """How many of ``call`` take the time of the target, the geometric mean over machines."""
+        return float(self._times(seconds([call]))[0])
+
+    def errors(self, calls: Sequence[OpCall]) -> list[float]:
+        """The fitness error of each call: 0.01 is one percent."""
+        each = seconds(calls)
+        times = self._times(each)
+        late = np.abs(each * times / self.seconds[:, None] - 1).mean(axis=0)
+        larger = np.maximum(each / self.most[:, None] - 1, 0).mean(axis=0)
+        return [
+            0.5 * float(late[index] + self._apart(call, float(times[index]))) + float(larger[index])
+            for index, call in enumerate(calls)
+        ]
+
+    def _times(self, each: Array) -> Array:
+        result: Array = np.exp(np.log(self.seconds[:, None] / each).mean(axis=0))
+        return result
+
+    def _apart(self, call: OpCall, times: float) -> float:
+        cost = ops.cost(call)
+        pairs = [
+            (cost.macs or 0, self.macs),
+            (cost.bytes, self.bytes),
+            (cost.warps or 0, self.warps),
+        ]
+        terms = [abs(times * value - target) / target for value, target in pairs if target]
+        return sum(terms) / max(1, len(terms))
+
+
+def find_widths(start: OpCall, target: Target, rng: np.random.Generator) -> tuple[OpCall, float]:
+    """The call like ``start`` that is most like ``target``, and its fitness error.
+
+    The same call for the same state of ``rng``, on any machine.
+    """
+    first = tuple(ops.widths(start))
+    errors: dict[Widths, float] = {first: target.errors([start])[0]}
+    if not first or min(first) < 1:
+        return start, errors[first]
+    grains = [_grain(width) for width in first]
+    population = [first]
+    for _ in range(GENERATIONS):
+        bred = _bred(population, grains, rng)
+        fresh = [widths for widths in bred if widths not in errors]
+        if fresh:
+            found = target.errors([ops.with_widths(start, widths) for widths in fresh])
+            errors.update(zip(fresh, found, strict=True))
+        population = sorted(bred, key=lambda widths: (errors[widths], widths))[:POPULATION]
+        if errors[population[0]] <= ENOUGH:
+            break
+    best = population[0]
+    return ops.with_widths(start, best), errors[best]
+
+
+def _grain(width: int) -> int:
+    """The largest power of two that divides a width, at most an eighth of it and `MOST_GRAIN`."""
+    grain = MOST_GRAIN
+    while grain > 1 and (width % grain or width < 8 * grain):
+        grain //= 2
+    return grain
+
+
+def _bred(
+    population: Sequence[Widths], grains: Sequence[int], rng: np.random.Generator
+) -> list[Widths]:
+    """The population and as many children: crossed widths, each changed by some percent."""
+    children = set(population)
+    for _ in range(POPULATION):
+        mother, father = (population[int(rng.integers(len(population)))] for _ in range(2))
+        takes = rng.random(len(mother)) < 0.5
+        # small steps as often as large ones: near a match only whole numbers nearby are of use
+        factors = np.exp(rng.normal(0.0, STEP * rng.random() ** 2, len(mother)))
+        children.add(
+            tuple(
+                grain * max(1, round(float((a if take else b) * factor / grain)))
+                for a, b, take, factor, grain in zip(
+                    mother, father, takes, factors, grains, strict=True
+                )
+            )
+        )
+    return sorted(children)

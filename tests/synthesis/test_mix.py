@@ -1,0 +1,220 @@
+"""From all operators of a profile to a mix's benchmark: what it keeps, and that it is repeatable."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aimatrix import ops
+from aimatrix.errors import InputError
+from aimatrix.model.calls import OpCall
+from aimatrix.model.mix import MixBenchmark
+from aimatrix.model.profile import Coverage, OperatorCount, Profile
+from aimatrix.synthesis.condense import Mix, condense
+from aimatrix.synthesis.machines import MACHINES, seconds
+from aimatrix.synthesis.mix import MOST_ERROR, synthesize_mix
+from aimatrix.synthesis.widths import Target, find_widths
+
+
+def linear(m: int, n: int, k: int) -> OpCall:
+    attributes = {"batch": 1, "m": m, "n": n, "k": k, "bias": True}
+    return OpCall.create("matmul", "linear", attributes)
+
+
+def gelu(*shape: int) -> OpCall:
+    return OpCall.create("elementwise", "gelu", {"inputs": (shape,)})
+
+
+def view(*shape: int) -> OpCall:
+    return OpCall.create("movement", "view", {"inputs": (shape,)})
+
+
+def transformers() -> dict[OpCall, int]:
+    """The larger operators of a dozen of transformers of like widths."""
+    counts: dict[OpCall, int] = {}
+    for number, width in enumerate(range(512, 1088, 48)):
+        for call, count in (
+            (linear(128, 4 * width, width), 12),
+            (linear(128, width, 4 * width), 12),
+            (linear(128, width, width), 48),
+            (gelu(1, 128, 4 * width), 12),
+            (view(1, 128, width), 200),
+        ):
+            counts[call] = counts.get(call, 0) + count + number
+    return counts
+
+
+def profile_of(counts: dict[OpCall, int]) -> Profile:
+    operators = tuple(
+        OperatorCount(
+            family=call.family,
+            kind=call.kind,
+            attributes=dict(call.attributes),
+            dtype=call.dtype,
+            phase=call.phase,
+            calls=count,
+        )
+        for call, count in counts.items()
+    )
+    share = {"calls": 0.0, "macs": 0.0, "bytes": 0.0, "calls_without_macs": 0}
+    return Profile.create(
+        since="2026-01-01T00:00:00Z",
+        until="2026-01-02T00:00:00Z",
+        applications=12,
+        hosts=1,
+        calls=sum(counts.values()),
+        dtype="float32",
+        split_groups=False,
+        groups=(),
+        other=(),
+        unknown=(),
+        coverage=Coverage(**share),
+        operators=operators,
+    )
+
+
+def synthesize(counts: dict[OpCall, int], reduction: float | None = None) -> MixBenchmark:
+    return synthesize_mix(profile_of(counts), "0" * 64, reduction=reduction)
+
+
+def real_seconds(counts: dict[OpCall, int]) -> np.ndarray:
+    return seconds(list(counts)) @ np.array(list(counts.values()), dtype=float)
+
+
+def predicted_seconds(benchmark: MixBenchmark) -> np.ndarray:
+    executions = [stage.multiplicity * stage.repeats for stage in benchmark.stages]
+    return seconds([stage.calls[0] for stage in benchmark.stages]) @ np.array(executions)
+
+
+def pass_seconds(benchmark: MixBenchmark) -> np.ndarray:
+    repeats = [float(stage.repeats) for stage in benchmark.stages]
+    return seconds([stage.calls[0] for stage in benchmark.stages]) @ np.array(repeats)
+
+
+def test_by_default_it_predicts_the_mix_on_every_imagined_machine() -> None:
+    counts = transformers()
+    benchmark = synthesize(counts)
+    assert benchmark.synthesis.estimated_error <= MOST_ERROR
+    errors = predicted_seconds(benchmark) / real_seconds(counts) - 1
+    assert np.abs(errors).max() <= 2 * MOST_ERROR
+    assert (real_seconds(counts) / pass_seconds(benchmark)).min() > 20
+    assert len(benchmark.stages) < len(counts)
+
+
+@pytest.mark.parametrize("reduction", [50, 200])
+def test_it_is_as_short_as_is_asked_for(reduction: float) -> None:
+    counts = transformers()
+    benchmark = synthesize(counts, reduction)
+    assert benchmark.synthesis.estimated_reduction >= reduction
+    shorter = np.exp(np.log(real_seconds(counts) / pass_seconds(benchmark)).mean())
+    assert shorter == pytest.approx(benchmark.synthesis.estimated_reduction, rel=0.3)
+
+
+def test_every_call_is_in_the_target_of_one_stage() -> None:
+    counts = transformers()
+    benchmark = synthesize(counts)
+    assert sum(stage.target_calls for stage in benchmark.stages) == sum(counts.values())
+    macs = sum((ops.cost(call).macs or 0) * count for call, count in counts.items())
+    assert sum(stage.target_macs for stage in benchmark.stages) == macs
+    done = sum(stage.macs * stage.multiplicity for stage in benchmark.stages)
+    assert done == pytest.approx(macs, rel=0.1)
+
+
+def test_stages_state_what_they_do() -> None:
+    for stage in synthesize(transformers()).stages:
+        cost = ops.cost(stage.calls[0])
+        assert stage.macs == stage.repeats * (cost.macs or 0)
+        assert stage.bytes == stage.repeats * cost.bytes
+        assert stage.warps == stage.repeats * (cost.warps or 0)
+
+
+def test_one_operator_alone_is_its_own_benchmark() -> None:
+    call = linear(128, 768, 768)
+    benchmark = synthesize({call: 24})
+    assert [stage.calls[0].kind for stage in benchmark.stages] == ["linear"]
+    errors = predicted_seconds(benchmark) / real_seconds({call: 24}) - 1
+    assert np.abs(errors).max() <= 2 * MOST_ERROR
+
+
+def test_what_takes_no_time_has_no_stage() -> None:
+    heavy, light = linear(1024, 4096, 4096), gelu(8)
+    kinds = [stage.calls[0].kind for stage in synthesize({heavy: 1000, light: 1}).stages]
+    assert kinds == ["linear"]
+
+
+def test_a_profile_without_operators_says_so() -> None:
+    with pytest.raises(InputError, match="no operators; analyze the log again"):
+        synthesize({})
+
+
+def test_condensing_goes_from_the_mix_as_it_is_to_a_few_operators() -> None:
+    mix = Mix(list(transformers().items()))
+    curve = list(condense(mix))
+    assert curve[0].error == pytest.approx(0, abs=1e-9)
+    assert len(curve[0].clusters) == len(mix.members)
+    reductions = [point.reduction for point in curve]
+    assert reductions == sorted(reductions)
+    assert curve[-1].reduction > 5 * curve[0].reduction
+    members = [len(cluster.members) for cluster in curve[-1].clusters]
+    assert sum(members) == len(mix.members)
+
+
+def test_unlike_operators_are_never_joined() -> None:
+    mix = Mix([(linear(128, 768, 768), 5), (gelu(128, 768), 5), (view(128, 768), 5)])
+    assert len(list(condense(mix))[-1].clusters) == 3
+
+
+def test_the_search_meets_what_its_kind_can_do() -> None:
+    wanted = [linear(128, 1024, 768), linear(96, 900, 512)]
+    each = seconds(wanted).sum(axis=1)
+    costs = [ops.cost(call) for call in wanted]
+    target = Target(
+        each,
+        sum(cost.macs or 0 for cost in costs),
+        sum(cost.bytes for cost in costs),
+        sum(cost.warps or 0 for cost in costs),
+        most=seconds([wanted[0]])[:, 0],
+    )
+    found, error = find_widths(wanted[0], target, np.random.default_rng(0))
+    assert error < 0.02
+    assert error <= target.errors([wanted[0]])[0]
+    assert (seconds([found])[:, 0] <= 1.02 * target.most).all()
+
+
+def test_a_machine_takes_longer_for_more_work() -> None:
+    small, large = seconds([linear(64, 256, 256), linear(64, 512, 256)]).T
+    assert (large > small).all()
+    assert len(MACHINES) == len(small)
+
+
+def test_the_same_bits_under_another_hash_seed(tmp_path: Path) -> None:
+    script = tmp_path / "make.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_mix import synthesize, transformers\n"
+        "counts = transformers()\n"
+        "if sys.argv[1] == 'backwards':\n"
+        "    counts = dict(reversed(counts.items()))\n"
+        "stages = synthesize(counts).stages\n"
+        "print([stage.model_dump_json() for stage in stages])\n"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, script, order],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed, order in (("1", "forwards"), ("2", "backwards"))
+    }
+    assert len(outputs) == 1
+    assert outputs.pop().strip() == str(
+        [stage.model_dump_json() for stage in synthesize(transformers()).stages]
+    )
