@@ -15,6 +15,7 @@ from aimatrix.errors import InputError, MissingPackageError, UnsupportedError
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.calls import OpCall
 from aimatrix.model.result import Platform
+from mix_builders import small_mix
 
 # torch's compiler and exporter warn about internals of their own
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -106,6 +107,28 @@ def test_computes_what_the_specification_says(
         return
     expected = reference(specification)
     assert_equal_outputs(outputs, [expected])
+
+
+def test_times_each_stage_of_a_mix_or_says_that_it_does_not(
+    backend: Backend, platform: Platform
+) -> None:
+    if backend.name == "onnxruntime":
+        with pytest.raises(UnsupportedError, match="mixes"):
+            backend.prepare_mix(small_mix(), platform)
+        return
+    prepared = backend.prepare_mix(small_mix(), platform)
+    for _ in range(2):
+        seconds = prepared.run()
+        assert len(seconds) == 2
+        assert all(value > 0 for value in seconds)
+
+
+def test_computes_the_same_mix(backend: Backend, platform: Platform) -> None:
+    if backend.name in ("onnxruntime", "null"):
+        return
+    outputs = backend.prepare_mix(small_mix(), platform).outputs()
+    eager = backends.get("torch").prepare_mix(small_mix(), Platform(backend="torch"))
+    assert_equal_outputs(outputs, eager.outputs())
 
 
 def test_adds_loose_convolutions_up_in_their_buckets(backend: Backend, platform: Platform) -> None:

@@ -208,3 +208,43 @@ def test_a_suite_of_another_amount_of_work_is_told(
     )
     print_validation(Validation.create(benchmark_digest="", platforms=(platform,)))
     assert ("do 0.50 times the MACs" in capsys.readouterr().out) is told
+
+
+def test_a_mix_from_the_log_to_its_errors(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mix"
+    arguments = (finished / "profile.json", "-o", folder, "--form", "mix")
+    made = aimatrix("synthesize", *arguments, "--reduction", "2", "--json", folder=finished)
+    assert made.code == 0, made.err
+    document = json.loads(made.out)
+    assert document["estimated_reduction"] >= 1
+    assert {"name", "multiplicity", "target_macs"} <= set(document["stages"][0])
+    assert {path.name for path in folder.iterdir()} == {"benchmark.json", "README.md"}
+    printed = aimatrix("run", folder, "--time-limit", "1s", "--threads", "1", folder=finished)
+    assert "predicted time of the mix" in printed.out
+    suite = finished / "suite.toml"
+    validated = aimatrix(
+        "validate", folder, "--suite", suite, "--platform", "torch::1",
+        "--platform", "onnxruntime::1", "--time-limit", "1s", folder=finished,
+    )  # fmt: skip
+    assert validated.code == 0, validated.err
+    assert "times shorter than the suite" in validated.out
+    assert "does not run mixes" in validated.out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--form", "network"), "form is 'network'; it has to be one of convolutions, mix"),
+        (("--reduction", "20"), "reduction is 20; it is of a mix alone"),
+        (("--form", "mix", "--reduction", "0.5"), "at least 1 and at most 1000"),
+        (("--form", "mix", "--reduction", "nan"), "at least 1 and at most 1000"),
+    ],
+)
+def test_a_form_that_there_is_not(
+    finished: Path, tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    arguments = (finished / "profile.json", "-o", tmp_path / "mix", *words)
+    ended = aimatrix("synthesize", *arguments, folder=finished)
+    assert ended.code == 2
+    assert told in ended.err
+    assert not (tmp_path / "mix").exists()

@@ -1,4 +1,4 @@
-"""From all operators of a profile to a mix's benchmark: what it keeps, and that it is repeatable."""
+"""From all operators of a profile to a benchmark of the mix: what it keeps, and that it repeats."""
 
 from __future__ import annotations
 
