@@ -49,7 +49,11 @@ def make_mix(*stages: MixStage) -> MixBenchmark:
         applications=2,
         stages=stages,
         synthesis=MixSynthesis(
-            seed=0, estimated_error=0.01, estimated_reduction=10.0, profile_digest="0" * 64
+            seed=0,
+            rounds=1,
+            estimated_error=0.01,
+            estimated_reduction=10.0,
+            profile_digest="0" * 64,
         ),
     )
 

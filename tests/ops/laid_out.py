@@ -103,6 +103,7 @@ CALLS: dict[str, OpCall] = {
     "adaptive_avg_pool2d": call("pooling", "adaptive_avg_pool2d", batch=2, channels=6, input_size=(9, 9), output_size=(1, 1)),
     "softmax": call("reduction", "softmax", input=(4, 5, 16), dims=(-1,), keepdim=False),
     "mean": call("reduction", "mean", input=(4, 5, 16), dims=(1, 2), keepdim=True),
+    "norm": call("reduction", "linalg_vector_norm", input=(4, 5, 16), dims=(-1,), keepdim=True),
     "cumsum": call("reduction", "cumsum", input=(4, 16), dims=(1,), keepdim=False),
     "gelu": call("elementwise", "gelu", inputs=((4, 5, 16),)),
     "add": call("elementwise", "add", inputs=((4, 5, 16), (4, 5, 16))),

@@ -95,8 +95,9 @@ def synthesize(
     """Make the benchmark of the profile in a file, and write its folder to ``output``.
 
     form: ``mix`` for all operators; ``convolutions`` for these alone, as one network, the poster's
-    form. reduction: of a mix, how many times shorter a pass is to be, by the imagined machines; by
-    default as short as its own estimate of its error allows. search, on_stage: of convolutions.
+    form. reduction: of a mix, how many times shorter than a round of it a pass is to be, by the
+    imagined machines; by default as short as its own estimate of its error allows. search,
+    on_stage: of convolutions.
     Raises InputError for a profile that cannot be read or holds nothing of the form, for a form
     or a reduction that there is not, and for a folder that holds something else than a benchmark.
     """

@@ -23,6 +23,12 @@ Function = Callable[..., Any]
 
 _aten = torch.ops.aten
 
+
+
+def _vector_norm(x: Any, dims: list[int], keepdim: bool = False) -> Any:
+    return torch.linalg.vector_norm(x, dim=dims, keepdim=keepdim)
+
+
 #: elementwise kinds of one operand -> what does as much work on numbers of any sign
 _UNARY: dict[str, Function] = {
     "relu": torch.relu,
@@ -69,8 +75,8 @@ _REDUCTIONS: dict[str, Function] = {
     "var": torch.var,
     "std": torch.std,
     "var_mean": torch.var,
-    "linalg_vector_norm": torch.linalg.vector_norm,
-    "norm": torch.linalg.vector_norm,
+    "linalg_vector_norm": _vector_norm,
+    "norm": _vector_norm,
 }
 
 

@@ -24,8 +24,8 @@ def command(
     ),
     reduction: float = typer.Option(
         None,
-        help="Of a mix: how many times shorter than the mix a pass is to be; as short as its own"
-        " estimate of its error stays under 3 % if not given.",
+        help="Of a mix: how many times shorter than a round of it a pass is to be; as short as its"
+        " own estimate of its error stays under 3 % if not given.",
         show_default=False,
     ),
     search: str = typer.Option(
@@ -76,6 +76,7 @@ def _mix_document(benchmark: MixBenchmark) -> dict[str, Any]:
     synthesis = benchmark.synthesis
     return {
         "seed": synthesis.seed,
+        "rounds": synthesis.rounds,
         "estimated_error_percent": 100 * synthesis.estimated_error,
         "estimated_reduction": synthesis.estimated_reduction,
         "stages": [

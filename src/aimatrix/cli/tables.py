@@ -141,7 +141,7 @@ def print_mix(benchmark: MixBenchmark, seconds: float) -> None:
         print(f"and {len(benchmark.stages) - MOST_STAGES} more, which take less of the time")
     print(
         f"\non imagined machines a pass is {synthesis.estimated_reduction:.1f} times shorter than"
-        f" the mix, and predicts its time to {synthesis.estimated_error:.1%}"
+        f" a round of the mix, and predicts its time to {synthesis.estimated_error:.1%}"
     )
 
 

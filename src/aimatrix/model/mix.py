@@ -52,10 +52,12 @@ class MixSynthesis(Part):
     """How the stages were found; with the profile and these, anyone finds them again.
 
     estimated_error: the largest error of the mix's time on the imagined machines.
-    estimated_reduction: the mix's time over that of a pass on them, the geometric mean.
+    rounds: how often the mix was done, as far as its counts tell. estimated_reduction: the time of
+    a round over that of a pass on these machines, the geometric mean.
     """
 
     seed: int
+    rounds: PositiveInt
     estimated_error: NonNegativeFloat
     estimated_reduction: NonNegativeFloat
     profile_digest: str

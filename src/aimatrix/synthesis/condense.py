@@ -11,6 +11,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import ceil
 
 import numpy as np
@@ -30,6 +31,8 @@ LEAST_WIDTH = 64
 MOST_APART = 3.0
 #: like clusters that are nearest to one, with which it may be joined
 NEIGHBOURS = 3
+#: the share of a mix's time in operators that may be called less often than it has rounds
+ONCE = 0.05
 #: a step that costs less fidelity than this is as good as one that costs nothing
 NOTHING = 1e-7
 
@@ -65,17 +68,14 @@ class Cluster:
     multiplicity: float
     share: float
     miss: Array
+    #: seconds of all members and of one ``call``, on each imagined machine
+    seconds: Array
+    each: Array
 
     @property
     def cost(self) -> float:
         """The share of the mix's time by which the cluster misses it, on the worst machine."""
         return float(np.abs(self.miss).max())
-
-    @property
-    def seconds(self) -> Array:
-        """Seconds of all members, on each imagined machine."""
-        total: Array = np.sum([each.seconds * each.count for each in self.members], axis=0)
-        return total
 
     @property
     def calls(self) -> int:
@@ -89,7 +89,12 @@ class Cluster:
 
 
 class Mix:
-    """The operators of a mix, and its time on each imagined machine."""
+    """The operators of a mix, and its time on each imagined machine.
+
+    rounds: how often the mix was done, as far as counts tell: all but a small share of its time
+    (`ONCE`) is of operators that were called at least so often. What begins a program is in the
+    rest.
+    """
 
     def __init__(self, counts: Sequence[tuple[OpCall, int]]) -> None:
         counted = sorted(counts, key=lambda item: _spelling(item[0]))
@@ -101,18 +106,35 @@ class Mix:
             Member(call, number, each[:, index], float(shares[index]))
             for index, (call, number) in enumerate(counted)
         ]
+        self.rounds = _rounds(self.members)
 
-    def cluster(self, members: Sequence[Member], center: OpCall, call: OpCall) -> Cluster:
-        """These members, with ``call`` standing for them."""
-        own = seconds([call])[:, 0]
-        repeats = min(MOST_REPEATS, max(1, ceil(LEAST_SECONDS / float(own.max()))))
+    def single(self, member: Member) -> Cluster:
+        """A member that stands for itself."""
+        total = member.seconds * member.count
+        return self._cluster((member,), member.call, member.call, total, member.seconds)
+
+    def shrunk(self, cluster: Cluster, call: OpCall) -> Cluster:
+        """The same members with another call that stands for them."""
+        each = seconds([call])[:, 0]
+        return self._cluster(cluster.members, cluster.center, call, cluster.seconds, each)
+
+    def joined(self, one: Cluster, other: Cluster) -> Cluster:
+        """Both clusters, with what stands for the one that takes more time."""
+        first, second = sorted((one, other), key=_order)
+        members = tuple(sorted((*first.members, *second.members), key=_member_order))
+        total = first.seconds + second.seconds
+        return self._cluster(members, first.center, first.call, total, first.each)
+
+    def _cluster(
+        self, members: tuple[Member, ...], center: OpCall, call: OpCall, total: Array, each: Array
+    ) -> Cluster:
+        repeats = min(MOST_REPEATS, max(1, ceil(LEAST_SECONDS / float(each.max()))))
         repeats = min(repeats, sum(member.count for member in members))
-        real: Array = np.sum([member.seconds * member.count for member in members], axis=0)
-        once = own * repeats
-        multiplicity = float(np.exp(np.log(real / once).mean()))
+        once = each * repeats
+        multiplicity = float(np.exp(np.log(total / once).mean()))
         share = float((once / self.seconds).mean())
-        miss = (multiplicity * once - real) / self.seconds
-        return Cluster(tuple(members), center, call, repeats, multiplicity, share, miss)
+        miss = (multiplicity * once - total) / self.seconds
+        return Cluster(members, center, call, repeats, multiplicity, share, miss, total, each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +142,7 @@ class Condensed:
     """A mix condensed so far.
 
     error: the largest error of the mix's time on any imagined machine. reduction: how many times
-    less time than the mix a pass takes, the geometric mean over machines.
+    less time than a round of the mix a pass takes, the geometric mean over machines.
     """
 
     clusters: tuple[Cluster, ...]
@@ -142,20 +164,22 @@ class _Steps:
     def __init__(self, mix: Mix) -> None:
         self._mix = mix
         self._clusters: dict[int, Cluster] = {}
+        self._sizes: dict[int, tuple[float, ...]] = {}
         self._kinds: defaultdict[Key, set[int]] = defaultdict(set)
         self._queue: list[tuple[float, int, tuple[int, ...], Cluster]] = []
         self._numbers = 0
         self._miss = np.zeros_like(mix.seconds)
         self._pass = np.zeros_like(mix.seconds)
         for member in mix.members:
-            self._add(mix.cluster([member], member.call, member.call))
+            self._add(mix.single(member))
         for number in list(self._clusters):
             self._offer(number)
 
     def condensed(self) -> Condensed:
         """The clusters, the largest share of time first."""
         ordered = sorted(self._clusters.values(), key=_order)
-        reduction = float(np.exp(np.log(self._mix.seconds / self._pass).mean()))
+        whole = self._mix.seconds / self._mix.rounds
+        reduction = float(np.exp(np.log(whole / self._pass).mean()))
         return Condensed(tuple(ordered), float(np.abs(self._miss).max()), reduction)
 
     def take(self) -> bool:
@@ -172,6 +196,7 @@ class _Steps:
     def _add(self, cluster: Cluster) -> int:
         self._numbers += 1
         self._clusters[self._numbers] = cluster
+        self._sizes[self._numbers] = sizes(cluster.center)
         self._kinds[kind_of(cluster.center)].add(self._numbers)
         self._account(cluster, 1)
         return self._numbers
@@ -183,22 +208,20 @@ class _Steps:
 
     def _account(self, cluster: Cluster, sign: int) -> None:
         self._miss += sign * cluster.miss
-        self._pass += sign * seconds([cluster.call])[:, 0] * cluster.repeats
+        self._pass += sign * cluster.each * cluster.repeats
 
     def _offer(self, number: int) -> None:
         """Queue the steps that a cluster can be part of."""
         cluster = self._clusters[number]
         for call in _halved(cluster.call):
-            self._push((number,), self._mix.cluster(cluster.members, cluster.center, call))
+            self._push((number,), self._mix.shrunk(cluster, call))
         for other in self._neighbours(number):
-            pair = sorted((cluster, self._clusters[other]), key=_order)
-            members = sorted((*pair[0].members, *pair[1].members), key=_member_order)
-            self._push((number, other), self._mix.cluster(members, pair[0].center, pair[0].call))
+            self._push((number, other), self._mix.joined(cluster, self._clusters[other]))
 
     def _neighbours(self, number: int) -> list[int]:
-        own = sizes(self._clusters[number].center)
+        own = self._sizes[number]
         like = self._kinds[kind_of(self._clusters[number].center)] - {number}
-        apart = [(_apart(own, sizes(self._clusters[other].center)), other) for other in like]
+        apart = [(_apart(own, self._sizes[other]), other) for other in like]
         return [other for far, other in sorted(apart)[:NEIGHBOURS] if far <= MOST_APART]
 
     def _push(self, old: tuple[int, ...], new: Cluster) -> None:
@@ -209,6 +232,15 @@ class _Steps:
         lost = new.cost - sum(cluster.cost for cluster in before)
         rank = max(lost, NOTHING) / saved
         heapq.heappush(self._queue, (rank, len(self._queue) + self._numbers * 1000, old, new))
+
+
+def _rounds(members: Sequence[Member]) -> int:
+    share, once = 0.0, ONCE * sum(member.share for member in members)
+    for member in sorted(members, key=lambda member: member.count):
+        share += member.share
+        if share >= once:
+            return member.count
+    return 1
 
 
 def _halved(call: OpCall) -> Iterator[OpCall]:
@@ -232,5 +264,6 @@ def _member_order(member: Member) -> tuple[float, tuple[str, ...]]:
     return (-member.share, _spelling(member.call))
 
 
+@cache
 def _spelling(call: OpCall) -> tuple[str, ...]:
     return (call.family, call.kind, call.attributes_json(), call.dtype, call.phase)

@@ -28,14 +28,15 @@ def synthesize_mix(
 ) -> MixBenchmark:
     """The benchmark of ``profile``, whose digest is ``digest``.
 
-    reduction: how many times shorter than the mix a pass is to be, by the imagined machines; by
-    default as short as the own estimate of its error stays under `MOST_ERROR`. Raises InputError
-    for a profile that holds no operators.
+    reduction: how many times shorter than a round of the mix a pass is to be, by the imagined
+    machines; by default as short as the own estimate of its error stays under `MOST_ERROR`. Raises
+    InputError for a profile that holds no operators.
     """
     counts = [(item.call, item.calls) for item in profile.operators]
     if not counts:
         raise InputError("the profile holds no operators; analyze the log again")
-    chosen = _choose(Mix(counts), reduction)
+    mix = Mix(counts)
+    chosen = _choose(mix, reduction)
     names = _Names()
     stages = [
         _stage(cluster, names, np.random.default_rng([seed, number]))
@@ -47,6 +48,7 @@ def synthesize_mix(
         stages=tuple(stages),
         synthesis=MixSynthesis(
             seed=seed,
+            rounds=mix.rounds,
             estimated_error=chosen.error,
             estimated_reduction=chosen.reduction,
             profile_digest=digest,
