@@ -24,7 +24,6 @@ Function = Callable[..., Any]
 _aten = torch.ops.aten
 
 
-
 def _vector_norm(x: Any, dims: list[int], keepdim: bool = False) -> Any:
     return torch.linalg.vector_norm(x, dim=dims, keepdim=keepdim)
 

@@ -56,9 +56,9 @@ class Cluster:
 
     center: the operator around which they lie, the one with the largest share of time. call: the
     centre, or a smaller one like it, run ``repeats`` times in one execution. multiplicity:
-    executions that take the time of all members, the geometric mean over machines. share: of the
-    mix's time that an execution takes, the mean over machines. miss: what the executions take
-    beyond the members, as shares of the mix's time on each machine.
+    executions that take the time of all members in a round, the geometric mean over machines.
+    share: of the mix's time that an execution takes, the mean over machines. miss: what the
+    executions take beyond the members, as shares of the mix's time on each machine.
     """
 
     members: tuple[Member, ...]
@@ -68,7 +68,7 @@ class Cluster:
     multiplicity: float
     share: float
     miss: Array
-    #: seconds of all members and of one ``call``, on each imagined machine
+    #: seconds of all members in a round and of one ``call``, on each imagined machine
     seconds: Array
     each: Array
 
@@ -89,28 +89,29 @@ class Cluster:
 
 
 class Mix:
-    """The operators of a mix, and its time on each imagined machine.
+    """The operators of a mix, and the seconds of a round of it on each imagined machine.
 
     rounds: how often the mix was done, as far as counts tell: all but a small share of its time
     (`ONCE`) is of operators that were called at least so often. What begins a program is in the
-    rest.
+    rest. All else is of one round, so that a longer log gives the same benchmark.
     """
 
     def __init__(self, counts: Sequence[tuple[OpCall, int]]) -> None:
         counted = sorted(counts, key=lambda item: _spelling(item[0]))
         each = seconds([call for call, _ in counted])
-        weights = each * np.array([number for _, number in counted], dtype=float)
-        self.seconds: Array = weights.sum(axis=1)
-        shares = (weights / self.seconds[:, None]).mean(axis=0)
+        numbers = [number for _, number in counted]
+        self.rounds = _rounds(each * np.array(numbers, dtype=float), numbers)
+        a_round = each * np.array([number / self.rounds for number in numbers])
+        self.seconds: Array = a_round.sum(axis=1)
+        shares = (a_round / self.seconds[:, None]).mean(axis=0)
         self.members = [
             Member(call, number, each[:, index], float(shares[index]))
             for index, (call, number) in enumerate(counted)
         ]
-        self.rounds = _rounds(self.members)
 
     def single(self, member: Member) -> Cluster:
         """A member that stands for itself."""
-        total = member.seconds * member.count
+        total = member.seconds * (member.count / self.rounds)
         return self._cluster((member,), member.call, member.call, total, member.seconds)
 
     def shrunk(self, cluster: Cluster, call: OpCall) -> Cluster:
@@ -129,7 +130,8 @@ class Mix:
         self, members: tuple[Member, ...], center: OpCall, call: OpCall, total: Array, each: Array
     ) -> Cluster:
         repeats = min(MOST_REPEATS, max(1, ceil(LEAST_SECONDS / float(each.max()))))
-        repeats = min(repeats, sum(member.count for member in members))
+        calls = sum(member.count for member in members)
+        repeats = min(repeats, max(1, ceil(calls / self.rounds)))
         once = each * repeats
         multiplicity = float(np.exp(np.log(total / once).mean()))
         share = float((once / self.seconds).mean())
@@ -178,8 +180,7 @@ class _Steps:
     def condensed(self) -> Condensed:
         """The clusters, the largest share of time first."""
         ordered = sorted(self._clusters.values(), key=_order)
-        whole = self._mix.seconds / self._mix.rounds
-        reduction = float(np.exp(np.log(whole / self._pass).mean()))
+        reduction = float(np.exp(np.log(self._mix.seconds / self._pass).mean()))
         return Condensed(tuple(ordered), float(np.abs(self._miss).max()), reduction)
 
     def take(self) -> bool:
@@ -234,12 +235,14 @@ class _Steps:
         heapq.heappush(self._queue, (rank, len(self._queue) + self._numbers * 1000, old, new))
 
 
-def _rounds(members: Sequence[Member]) -> int:
-    share, once = 0.0, ONCE * sum(member.share for member in members)
-    for member in sorted(members, key=lambda member: member.count):
-        share += member.share
-        if share >= once:
-            return member.count
+def _rounds(times: Array, counts: Sequence[int]) -> int:
+    """The count that operators with all but `ONCE` of the time have at least."""
+    shares = (times / times.sum(axis=1, keepdims=True)).mean(axis=0)
+    share = 0.0
+    for index in sorted(range(len(counts)), key=lambda index: counts[index]):
+        share += float(shares[index])
+        if share >= ONCE:
+            return counts[index]
     return 1
 
 

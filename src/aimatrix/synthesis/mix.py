@@ -14,7 +14,6 @@ from aimatrix.model.calls import OpCall
 from aimatrix.model.mix import MixBenchmark, MixStage, MixSynthesis, operator_work
 from aimatrix.model.profile import Profile
 from aimatrix.synthesis.condense import Cluster, Condensed, Mix, condense
-from aimatrix.synthesis.machines import seconds
 from aimatrix.synthesis.widths import Target, find_widths
 
 #: the own estimate of its error that a benchmark may have by default
@@ -39,7 +38,7 @@ def synthesize_mix(
     chosen = _choose(mix, reduction)
     names = _Names()
     stages = [
-        _stage(cluster, names, np.random.default_rng([seed, number]))
+        _stage(cluster, mix.rounds, names, np.random.default_rng([seed, number]))
         for number, cluster in enumerate(_without_negligible(chosen.clusters))
     ]
     return MixBenchmark.create(
@@ -81,9 +80,16 @@ def _without_negligible(found: Sequence[Cluster]) -> list[Cluster]:
     return kept
 
 
-def _stage(cluster: Cluster, names: _Names, rng: np.random.Generator) -> MixStage:
+def _stage(cluster: Cluster, rounds: int, names: _Names, rng: np.random.Generator) -> MixStage:
     macs, moved, warps = (cluster.total(what) for what in ("macs", "bytes", "warps"))
-    target = Target(cluster.seconds, macs, moved, warps, most=seconds([cluster.call])[:, 0])
+    # of a round, so that the search is the same for a longer log
+    target = Target(
+        cluster.seconds,
+        macs / rounds,
+        moved / rounds,
+        warps / rounds,
+        most=cluster.each,
+    )
     call, error = find_widths(cluster.call, target, rng)
     cost = ops.cost(call)
     return MixStage(
@@ -91,7 +97,7 @@ def _stage(cluster: Cluster, names: _Names, rng: np.random.Generator) -> MixStag
         operators=(operator_work(call),),
         center=sizes(cluster.center),
         repeats=cluster.repeats,
-        multiplicity=target.times(call) / cluster.repeats,
+        multiplicity=target.times(call) * rounds / cluster.repeats,
         macs=(cost.macs or 0) * cluster.repeats,
         bytes=cost.bytes * cluster.repeats,
         warps=(cost.warps or 0) * cluster.repeats,

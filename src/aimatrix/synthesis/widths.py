@@ -37,9 +37,9 @@ class Target:
     """
 
     seconds: Array
-    macs: int
-    bytes: int
-    warps: int
+    macs: float
+    bytes: float
+    warps: float
     most: Array
 
     def times(self, call: OpCall) -> float:
