@@ -204,6 +204,32 @@ def test_a_machine_takes_longer_for_more_work() -> None:
     assert len(MACHINES) == len(small)
 
 
+def lstm(steps: int) -> OpCall:
+    attributes = {
+        "batch": 8,
+        "steps": steps,
+        "rows": 8 * steps,
+        "input_size": 64,
+        "hidden_size": 64,
+        "proj_size": 0,
+        "layers": 1,
+        "bidirectional": False,
+        "bias": True,
+    }
+    return OpCall.create("recurrent", "lstm", attributes)
+
+
+def test_a_recurrent_layer_pays_for_the_launch_of_each_step() -> None:
+    few, many = seconds([lstm(4), lstm(400)]).T
+    launch = np.array([machine.launch for machine in MACHINES])
+    assert (many - few >= 396 * launch).all()
+
+
+def test_products_with_a_vector_are_not_joined_with_others() -> None:
+    mix = Mix([(linear(1, 2048, 2048), 5), (linear(2, 2048, 2048), 5)])
+    assert len(list(condense(mix))[-1].clusters) == 2
+
+
 def test_the_same_bits_under_another_hash_seed(tmp_path: Path) -> None:
     script = tmp_path / "make.py"
     script.write_text(

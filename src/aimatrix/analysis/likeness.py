@@ -52,6 +52,14 @@ def products(call: OpCall) -> tuple[int, int, int]:
     return (1, 1, 1)
 
 
+def launches(call: OpCall) -> int:
+    """Operators that a call launches one after another: a recurrent layer has one for each step."""
+    if call.family != "recurrent":
+        return 1
+    directions = 2 if call["bidirectional"] else 1
+    return int(max(1, call["steps"] * call["layers"] * directions))
+
+
 def _own_kind(call: OpCall) -> Key:
     return (call.kind,)
 
@@ -65,9 +73,11 @@ def _kind_of_convolution(call: OpCall) -> Key:
 
 
 def _kind_of_matmul(call: OpCall) -> Key:
+    # a matrix times a vector is limited by memory whatever its size, as in decoding
+    is_vector = min(call["m"], call["n"]) == 1
     if matmul.is_batched(call):
-        return ("bmm",)
-    return ("linear" if call.kind == "linear" else "mm",)
+        return ("bmm", is_vector)
+    return ("linear" if call.kind == "linear" else "mm", is_vector)
 
 
 def _kind_of_attention(call: OpCall) -> Key:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aimatrix import ops
-from aimatrix.analysis.likeness import products
+from aimatrix.analysis.likeness import launches, products
 from aimatrix.model.calls import OpCall
 from aimatrix.ops.dtypes import bits
 
@@ -31,7 +31,8 @@ class Machine:
     bandwidth: bytes a second from memory. Weights come from there; activations that fit well into
     a cache of ``cache`` bytes come up to `CACHE_SPEEDUP` times as fast.
     ridge: multiply-adds in the time of a byte (Williams et al. 2009, the roofline's).
-    launch: seconds before an operator begins. fill: warps at which half the rate is reached.
+    launch: seconds before an operator begins, and before each step of a recurrent one.
+    fill: warps at which half the rate is reached.
     side: size of each side of a matrix product at which that side takes half the rate.
     """
 
@@ -72,7 +73,8 @@ def seconds(calls: Sequence[OpCall], machines: Sequence[Machine] = MACHINES) -> 
     warps = np.array([max(1, cost.warps or 1) for cost in costs], dtype=float)
     sides = np.array([products(call) for call in calls], dtype=float)
     cold = np.minimum(moved, np.array([_weight_bytes(call) for call in calls], dtype=float))
-    return _on(_Columns.of(machines), macs, moved - cold, cold, warps, sides)
+    starts = np.array([launches(call) for call in calls], dtype=float)
+    return _on(_Columns.of(machines), macs, moved - cold, cold, warps, sides, starts)
 
 
 def _weight_bytes(call: OpCall) -> int:
@@ -99,7 +101,15 @@ class _Columns:
         return cls(*(column[:, None] for column in rows.T))
 
 
-def _on(on: _Columns, macs: Array, warm: Array, cold: Array, warps: Array, sides: Array) -> Array:
+def _on(
+    on: _Columns,
+    macs: Array,
+    warm: Array,
+    cold: Array,
+    warps: Array,
+    sides: Array,
+    starts: Array,
+) -> Array:
     share = sides[None] / (sides[None] + on.side[:, :, None])
     # what has no sides, such as a depthwise convolution, loses nothing by them
     reached = (
@@ -107,5 +117,7 @@ def _on(on: _Columns, macs: Array, warm: Array, cold: Array, warps: Array, sides
     )
     cached = on.cache / (on.cache + warm)
     transfer = (cold + warm / (1 + (CACHE_SPEEDUP - 1) * cached)) / on.bandwidth
-    result: Array = on.launch + np.maximum(macs / (on.bandwidth * on.ridge * reached), transfer)
+    result: Array = on.launch * starts + np.maximum(
+        macs / (on.bandwidth * on.ridge * reached), transfer
+    )
     return result
