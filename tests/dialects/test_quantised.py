@@ -92,6 +92,13 @@ def test_quantised_convolutions_of_each_rank(rank: int) -> None:
     assert the_call(quantised, x).attributes == the_call(plain, x).attributes
 
 
+def test_layers_packed_between_two_watches_are_not_taken_for_others() -> None:
+    for size in range(4, 44):  # one that is gone leaves its address to the next
+        layer = torch.ao.nn.quantized.dynamic.Linear(size, 8)
+        assert macs(layer, torch.rand(2, size)) == 2 * size * 8
+        del layer
+
+
 def macs(function: Callable[..., Any], *inputs: Any) -> int:
     calls = [translate(raw) for raw in record_application(function, inputs, ATTRIBUTES)]
     return sum(ops.cost(call).macs or 0 for call in calls)

@@ -69,6 +69,7 @@ class DispatchCapture:
 
     def start(self) -> None:
         """Begin to see calls."""
+        objects.forget_all()  # others may have taken their addresses while no one looked
         _keep_dynamo_out()
         self._phases.start()
         self._guard.start()
