@@ -32,6 +32,11 @@ def sizes(call: OpCall) -> tuple[float, ...]:
     return tuple(log2(max(1, size)) for size in _SIZES.get(call.family, _traffic)(call))
 
 
+def apart(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """How far apart two operators of one kind are by `sizes`: the largest factor, in octaves."""
+    return max((abs(a - b) for a, b in zip(one, other, strict=True)), default=0.0)
+
+
 def products(call: OpCall) -> tuple[int, int, int]:
     """(m, n, k) of the matrix products that a call comes down to; (1, 1, 1) where to none.
 

@@ -7,7 +7,6 @@ of as many bytes; `stands_in` says for which calls that is so.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 from typing import Any
 
 import torch
@@ -419,8 +418,3 @@ def tensor(operand: Operand, dtype: str, generator: torch.Generator) -> torch.Te
     if kind == torch.bool:
         return torch.rand(operand.shape, generator=generator) > 0.5
     return torch.randint(0, 100, operand.shape, generator=generator).to(kind)
-
-
-def elements(call: OpCall) -> int:
-    """Elements of all the operands of a call."""
-    return sum(prod(each.shape) for each in operands(call))

@@ -12,12 +12,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from math import ceil
 
 import numpy as np
 
 from aimatrix import ops
-from aimatrix.analysis.likeness import Key, kind_of, sizes
+from aimatrix.analysis.likeness import Key, apart, kind_of, sizes
 from aimatrix.model.calls import OpCall
 from aimatrix.synthesis.machines import Array, seconds
 
@@ -141,7 +142,7 @@ class Mix:
 
 @dataclass(frozen=True, slots=True)
 class Condensed:
-    """A mix condensed so far.
+    """A mix condensed so far; its clusters in no order.
 
     error: the largest error of the mix's time on any imagined machine. reduction: how many times
     less time than a round of the mix a pass takes, the geometric mean over machines.
@@ -150,6 +151,10 @@ class Condensed:
     clusters: tuple[Cluster, ...]
     error: float
     reduction: float
+
+    def by_share(self) -> list[Cluster]:
+        """The clusters, the largest share of time first."""
+        return sorted(self.clusters, key=_order)
 
 
 def condense(mix: Mix) -> Iterator[Condensed]:
@@ -169,6 +174,7 @@ class _Steps:
         self._sizes: dict[int, tuple[float, ...]] = {}
         self._kinds: defaultdict[Key, set[int]] = defaultdict(set)
         self._queue: list[tuple[float, int, tuple[int, ...], Cluster]] = []
+        self._ages = count()  # of two steps of one rank, the one offered first
         self._numbers = 0
         self._miss = np.zeros_like(mix.seconds)
         self._pass = np.zeros_like(mix.seconds)
@@ -178,10 +184,10 @@ class _Steps:
             self._offer(number)
 
     def condensed(self) -> Condensed:
-        """The clusters, the largest share of time first."""
-        ordered = sorted(self._clusters.values(), key=_order)
+        """The clusters as they are now."""
         reduction = float(np.exp(np.log(self._mix.seconds / self._pass).mean()))
-        return Condensed(tuple(ordered), float(np.abs(self._miss).max()), reduction)
+        error = float(np.abs(self._miss).max())
+        return Condensed(tuple(self._clusters.values()), error, reduction)
 
     def take(self) -> bool:
         """Take the best step; False when there is none left."""
@@ -222,8 +228,8 @@ class _Steps:
     def _neighbours(self, number: int) -> list[int]:
         own = self._sizes[number]
         like = self._kinds[kind_of(self._clusters[number].center)] - {number}
-        apart = [(_apart(own, self._sizes[other]), other) for other in like]
-        return [other for far, other in sorted(apart)[:NEIGHBOURS] if far <= MOST_APART]
+        nearest = sorted((apart(own, self._sizes[other]), other) for other in like)
+        return [other for far, other in nearest[:NEIGHBOURS] if far <= MOST_APART]
 
     def _push(self, old: tuple[int, ...], new: Cluster) -> None:
         before = [self._clusters[number] for number in old]
@@ -232,7 +238,7 @@ class _Steps:
             return
         lost = new.cost - sum(cluster.cost for cluster in before)
         rank = max(lost, NOTHING) / saved
-        heapq.heappush(self._queue, (rank, len(self._queue) + self._numbers * 1000, old, new))
+        heapq.heappush(self._queue, (rank, next(self._ages), old, new))
 
 
 def _rounds(times: Array, counts: Sequence[int]) -> int:
@@ -253,10 +259,6 @@ def _halved(call: OpCall) -> Iterator[OpCall]:
         if width >= 2 * LEAST_WIDTH:
             halved = (*widths[:index], width // 2, *widths[index + 1 :])
             yield ops.with_widths(call, halved)
-
-
-def _apart(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    return max((abs(a - b) for a, b in zip(one, other, strict=True)), default=0.0)
 
 
 def _order(cluster: Cluster) -> tuple[float, tuple[str, ...]]:

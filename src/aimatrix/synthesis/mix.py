@@ -39,7 +39,7 @@ def synthesize_mix(
     names = _Names()
     stages = [
         _stage(cluster, mix.rounds, names, np.random.default_rng([seed, number]))
-        for number, cluster in enumerate(_without_negligible(chosen.clusters))
+        for number, cluster in enumerate(_without_negligible(chosen.by_share()))
     ]
     return MixBenchmark.create(
         dtype=profile.dtype,
@@ -69,7 +69,7 @@ def _choose(mix: Mix, reduction: float | None) -> Condensed:
 
 
 def _without_negligible(found: Sequence[Cluster]) -> list[Cluster]:
-    """All clusters but the last ones by share of time, as long as these are negligible together."""
+    """All clusters but the last ones, as long as these are negligible together."""
     kept = list(found)
     left_out = 0.0
     while len(kept) > 1:

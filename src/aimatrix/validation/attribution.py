@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from aimatrix.analysis.likeness import Key, kind_of, sizes
+from aimatrix.analysis.likeness import Key, apart, kind_of, sizes
 from aimatrix.model.calls import OpCall
 from aimatrix.model.mix import MixBenchmark
 from aimatrix.synthesis.machines import seconds
@@ -42,8 +42,4 @@ def _seconds_of_stages(benchmark: MixBenchmark) -> np.ndarray:
 
 
 def _nearest(benchmark: MixBenchmark, numbers: Sequence[int], own: tuple[float, ...]) -> int:
-    def apart(number: int) -> float:
-        center = benchmark.stages[number].center
-        return max((abs(a - b) for a, b in zip(center, own, strict=True)), default=0.0)
-
-    return min(numbers, key=apart)
+    return min(numbers, key=lambda number: apart(benchmark.stages[number].center, own))
