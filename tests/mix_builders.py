@@ -5,7 +5,7 @@ from __future__ import annotations
 from aimatrix import ops
 from aimatrix.analysis.likeness import sizes
 from aimatrix.model.calls import OpCall
-from aimatrix.model.mix import MixBenchmark, MixStage, MixSynthesis, operator_work
+from aimatrix.model.mix import BlockOperator, MixBenchmark, MixStage, MixSynthesis, block_operator
 
 
 def linear(m: int, n: int, k: int) -> OpCall:
@@ -19,10 +19,15 @@ def gelu(*shape: int) -> OpCall:
     return OpCall.create("elementwise", "gelu", {"inputs": (shape,)})
 
 
+def _chained(number: int, call: OpCall) -> BlockOperator:
+    sources: tuple[int | None, ...] = ops.alone(call)
+    return block_operator(call, (number - 1, *sources[1:]) if number else sources)
+
+
 def make_mix_stage(
     name: str, *calls: OpCall, repeats: int = 1, multiplicity: float = 1.0
 ) -> MixStage:
-    """A stage that does what its target says."""
+    """A stage that does what its target says; each operator takes what the one before puts out."""
     costs = [ops.cost(call) for call in calls]
     work = {
         "macs": repeats * sum(cost.macs or 0 for cost in costs),
@@ -31,7 +36,7 @@ def make_mix_stage(
     }
     return MixStage(
         name=name,
-        operators=tuple(operator_work(call) for call in calls),
+        operators=tuple(_chained(number, call) for number, call in enumerate(calls)),
         center=sizes(calls[0]),
         repeats=repeats,
         multiplicity=multiplicity,

@@ -16,20 +16,39 @@ from aimatrix.model.calls import OpCall
 from aimatrix.model.profile import Name, OperatorWork, Total, distinct
 
 
+class BlockOperator(OperatorWork):
+    """An operator of a block.
+
+    sources: for each tensor that it takes (`aimatrix.ops.operands`; one for an operator that none
+    lays out), the number of the earlier operator of the block that puts it out; None where the
+    tensor is its own: a weight, an index, or what comes from outside of the block. What a source
+    puts out has at least as many elements as the operand: it is taken in the operand's shape, or
+    its first elements are.
+    """
+
+    sources: tuple[NonNegativeInt | None, ...]
+
+
+def _in_order(operators: tuple[BlockOperator, ...]) -> tuple[BlockOperator, ...]:
+    for number, operator in enumerate(operators):
+        if any(source is not None and source >= number for source in operator.sources):
+            raise ValueError(f"operator {number} takes what none before it puts out")
+    return operators
+
+
 class MixStage(Part):
     """A block of operators that stands for all the like ones of a mix.
 
-    operators: a chain; each but the first takes as its first operand what the one before it put
-    out, and all else is its own. One execution runs the chain ``repeats`` times, each time on
-    tensors of its own. center: the sizes (`aimatrix.analysis.likeness`) around which what it
-    stands for lies.
+    operators: in the order in which they run. One execution runs the block ``repeats`` times, each
+    time on tensors of its own. center: the sizes (`aimatrix.analysis.likeness`) around which what
+    it stands for lies.
     multiplicity: how often the mix does the work of one execution. macs, bytes and warps are those
     of one execution; target_calls, target_macs, target_bytes and target_warps those of the mix,
     so that ``multiplicity * macs`` is to equal ``target_macs``. fitness_error: 0.01 is one percent.
     """
 
     name: Name
-    operators: tuple[OperatorWork, ...] = Field(min_length=1)
+    operators: Annotated[tuple[BlockOperator, ...], AfterValidator(_in_order)] = Field(min_length=1)
     center: tuple[float, ...]
     repeats: PositiveInt
     multiplicity: Multiplicity
@@ -44,7 +63,7 @@ class MixStage(Part):
 
     @property
     def calls(self) -> tuple[OpCall, ...]:
-        """The chain as calls."""
+        """The operators as calls."""
         return tuple(operator.call for operator in self.operators)
 
 
@@ -75,14 +94,15 @@ class MixBenchmark(Artefact):
     synthesis: MixSynthesis
 
 
-def operator_work(call: OpCall) -> OperatorWork:
-    """A call as a part of an artefact."""
+def block_operator(call: OpCall, sources: tuple[int | None, ...]) -> BlockOperator:
+    """A call as a part of a block."""
     # as a file gives them back
     attributes: dict[str, Any] = json.loads(call.attributes_json())
-    return OperatorWork(
+    return BlockOperator(
         family=call.family,
         kind=call.kind,
         attributes=attributes,
         dtype=call.dtype,
         phase=call.phase,
+        sources=sources,
     )

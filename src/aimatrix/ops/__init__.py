@@ -44,6 +44,11 @@ def operands(call: OpCall) -> tuple[Operand, ...] | None:
     return family_of(call).operands(call)
 
 
+def alone(call: OpCall) -> tuple[None, ...]:
+    """The sources of a call that takes nothing from another: None for each of its operands."""
+    return (None,) * len(operands(call) or (None,))
+
+
 def widths(call: OpCall) -> tuple[int, ...]:
     """The sizes of ``call`` that a search may change."""
     return family_of(call).widths(call)

@@ -11,7 +11,7 @@ from aimatrix import ops
 from aimatrix.analysis.likeness import sizes
 from aimatrix.errors import InputError
 from aimatrix.model.calls import OpCall
-from aimatrix.model.mix import MixBenchmark, MixStage, MixSynthesis, operator_work
+from aimatrix.model.mix import MixBenchmark, MixStage, MixSynthesis, block_operator
 from aimatrix.model.profile import Profile
 from aimatrix.synthesis.condense import Cluster, Condensed, Mix, condense
 from aimatrix.synthesis.widths import Target, find_widths
@@ -94,7 +94,7 @@ def _stage(cluster: Cluster, rounds: int, names: _Names, rng: np.random.Generato
     cost = ops.cost(call)
     return MixStage(
         name=names.take(call),
-        operators=(operator_work(call),),
+        operators=(block_operator(call, ops.alone(call)),),
         center=sizes(cluster.center),
         repeats=cluster.repeats,
         multiplicity=target.times(call) * rounds / cluster.repeats,
