@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from aimatrix import ops
 from aimatrix.analysis.likeness import sizes
+from aimatrix.model.block import BlockOperator
 from aimatrix.model.calls import OpCall
-from aimatrix.model.mix import BlockOperator, MixBenchmark, MixStage, MixSynthesis, block_operator
+from aimatrix.model.mix import MixBenchmark, MixStage, MixSynthesis
 
 
 def linear(m: int, n: int, k: int) -> OpCall:
@@ -21,7 +22,7 @@ def gelu(*shape: int) -> OpCall:
 
 def _chained(number: int, call: OpCall) -> BlockOperator:
     sources: tuple[int | None, ...] = ops.alone(call)
-    return block_operator(call, (number - 1, *sources[1:]) if number else sources)
+    return BlockOperator.create(call, (number - 1, *sources[1:]) if number else sources)
 
 
 def make_mix_stage(
@@ -37,7 +38,7 @@ def make_mix_stage(
     return MixStage(
         name=name,
         operators=tuple(_chained(number, call) for number, call in enumerate(calls)),
-        center=sizes(calls[0]),
+        center=tuple(size for call in calls for size in sizes(call)),
         repeats=repeats,
         multiplicity=multiplicity,
         **work,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import log2, prod
 
 from aimatrix import ops
+from aimatrix.model.block import Block
 from aimatrix.model.calls import OpCall
 from aimatrix.ops import convolution, matmul
 
@@ -18,6 +19,9 @@ TRANSCENDENTAL = frozenset(
 )
 #: bytes below which no operator's time depends on its size
 FLOOR_BYTES = 4096
+
+#: kinds that cost a launch and nothing else
+_NO_TRAFFIC = frozenset({"view", "dropout", "fill"})
 
 Key = tuple[object, ...]
 
@@ -32,8 +36,30 @@ def sizes(call: OpCall) -> tuple[float, ...]:
     return tuple(log2(max(1, size)) for size in _SIZES.get(call.family, _traffic)(call))
 
 
+def kind_of_block(block: Block) -> Key:
+    """What like blocks share: the kinds of their operators, and who takes from whom."""
+    return (*map(kind_of, block.calls), block.sources)
+
+
+def leader_of(block: Block) -> Key:
+    """What blocks share that may stand for each other, though other operators follow.
+
+    What is limited by memory, whatever its kind, may stand for others of that sort.
+    """
+    first = block.calls[0]
+    if first.family in _SIZES or first.kind in _NO_TRAFFIC:
+        return kind_of(first)
+    slow = first.kind if first.kind in TRANSCENDENTAL else ""
+    return ("traffic", first.phase, first.dtype, slow)
+
+
+def sizes_of_block(block: Block) -> tuple[float, ...]:
+    """The sizes of all its operators, in octaves: as many for all blocks of one kind."""
+    return tuple(size for call in block.calls for size in sizes(call))
+
+
 def apart(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    """How far apart two operators of one kind are by `sizes`: the largest factor, in octaves."""
+    """How far apart two of one kind are by their sizes: the largest factor, in octaves."""
     return max((abs(a - b) for a, b in zip(one, other, strict=True)), default=0.0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -10,9 +11,10 @@ from typing import Any
 import torch
 
 from aimatrix.backends import torch_operators
+from aimatrix.model.block import BlockOperator
 from aimatrix.model.calls import OpCall
-from aimatrix.model.mix import BlockOperator, MixBenchmark, MixStage
-from aimatrix.ops.operand import Operand
+from aimatrix.model.mix import MixBenchmark, MixStage
+from aimatrix.ops.operand import Operand, activation
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class _Step:
     function: torch_operators.Function
     operands: tuple[Operand, ...]
     sources: tuple[int | None, ...]
+    dtype: str
+    phase: str
 
     @property
     def own(self) -> list[Operand]:
@@ -29,20 +33,18 @@ class _Step:
         pairs = zip(self.operands, self.sources, strict=True)
         return [operand for operand, source in pairs if source is None]
 
+    def is_shared(self, operand: Operand) -> bool:
+        """Whether an operand of its own is one that was just written."""
+        return self.phase == "forward" and operand.role == "activation"
+
 
 class Stage:
-    """One stage: its block of operators, once for each of ``repeats`` sets of tensors."""
+    """One stage: its block of operators, once for each of ``repeats`` sets of weights."""
 
-    def __init__(self, stage: MixStage, dtypes: tuple[str, str], random: torch.Generator) -> None:
-        calls = [_cast(call, *dtypes) for call in stage.calls]
-        self._steps = [_step(each, call) for each, call in zip(stage.operators, calls, strict=True)]
+    def __init__(self, stage: MixStage, steps: Sequence[_Step], tensors: _Tensors) -> None:
+        self._steps = steps
         self._repeats = stage.repeats
-        self.tensors = [
-            torch_operators.tensor(operand, call.dtype, random)
-            for _ in range(stage.repeats)
-            for call, step in zip(calls, self._steps, strict=True)
-            for operand in step.own
-        ]
+        self.tensors = [each for _ in range(stage.repeats) for each in tensors.of(steps)]
 
     def run(self, tensors: Sequence[torch.Tensor]) -> list[Any]:
         """Run on ``tensors``, which are like `tensors`; what each block puts out at its end."""
@@ -62,8 +64,63 @@ class Stage:
 
 def build_stages(benchmark: MixBenchmark, dtype: str) -> list[Stage]:
     """The stages; what is of the benchmark's dtype is of ``dtype``."""
-    random = torch.Generator().manual_seed(0)
-    return [Stage(stage, (benchmark.dtype, dtype), random) for stage in benchmark.stages]
+    laid_out = [
+        [_step(each, _cast(each.call, benchmark.dtype, dtype)) for each in stage.operators]
+        for stage in benchmark.stages
+    ]
+    tensors = _Tensors(laid_out)
+    pairs = zip(benchmark.stages, laid_out, strict=True)
+    return [Stage(stage, steps, tensors) for stage, steps in pairs]
+
+
+class _Tensors:
+    """Makes the tensors that blocks begin with.
+
+    What arrives from another operator of an application has just been written, so that it is in a
+    cache if it fits. Activations of the forward phase are therefore parts of one piece of memory,
+    which all stages share. Weights, and what waited for a backward pass, are tensors of their own.
+    """
+
+    def __init__(self, laid_out: Sequence[Sequence[_Step]]) -> None:
+        self._random = torch.Generator().manual_seed(0)
+        self._shared: dict[str, torch.Tensor] = {}
+        for steps in laid_out:
+            for dtype, elements in _shared_elements(steps).items():
+                if dtype not in self._shared or len(self._shared[dtype]) < elements:
+                    self._shared[dtype] = self._new(activation(elements), dtype)
+
+    def of(self, steps: Sequence[_Step]) -> list[torch.Tensor]:
+        """Those of one block."""
+        used: Counter[str] = Counter()
+        tensors = []
+        for step in steps:
+            for operand in step.own:
+                if step.is_shared(operand):
+                    dtype = operand.dtype or step.dtype
+                    flat = self._shared[dtype][used[dtype] :][: prod(operand.shape)]
+                    used[dtype] += _aligned(operand)
+                    tensors.append(flat.view(operand.shape))
+                else:
+                    tensors.append(self._new(operand, step.dtype))
+        return tensors
+
+    def _new(self, operand: Operand, dtype: str) -> torch.Tensor:
+        return torch_operators.tensor(operand, dtype, self._random)
+
+
+def _shared_elements(steps: Sequence[_Step]) -> Counter[str]:
+    """Elements of each dtype that a block needs of the memory that all share."""
+    elements: Counter[str] = Counter()
+    for step in steps:
+        for operand in step.own:
+            if step.is_shared(operand):
+                elements[operand.dtype or step.dtype] += _aligned(operand)
+    return elements
+
+
+def _aligned(operand: Operand) -> int:
+    """Elements of an operand, so that the next one begins on a line of any cache."""
+    return -(-prod(operand.shape) // 64) * 64
 
 
 def _step(operator: BlockOperator, call: OpCall) -> _Step:
@@ -71,7 +128,7 @@ def _step(operator: BlockOperator, call: OpCall) -> _Step:
     sources = operator.sources
     if torch_operators.stands_in(call):
         sources = (None,) * len(operands)
-    return _Step(torch_operators.function(call), operands, sources)
+    return _Step(torch_operators.function(call), operands, sources, call.dtype, call.phase)
 
 
 def _as(value: Any, shape: tuple[int, ...]) -> torch.Tensor:

@@ -9,8 +9,9 @@ from aimatrix.benchmark.added import added_work
 from aimatrix.benchmark.layout import layer_call
 from aimatrix.errors import InputError
 from aimatrix.model.benchmark import Benchmark
-from aimatrix.model.calls import OpCall
-from aimatrix.model.mix import MixBenchmark, MixStage
+from aimatrix.model.block import Block
+from aimatrix.model.mix import MixBenchmark
+from aimatrix.ops import blocks
 
 
 def check_work(benchmark: Benchmark) -> None:
@@ -36,34 +37,26 @@ def check_mix(benchmark: MixBenchmark) -> None:
     for number, stage in enumerate(benchmark.stages):
         field = f"stages.{number}"
         try:
-            costs = [ops.cost(call) for call in stage.calls]
-            check_sources(stage)
+            block = stage.block
+            cost = blocks.cost(block)
+            _check_sources(block)
         except (InputError, TypeError) as error:
             raise InputError(f"field {field}.operators: {error}") from error
         repeats = stage.repeats
-        _expect(f"{field}.macs", stage.macs, repeats * sum(cost.macs or 0 for cost in costs))
-        _expect(f"{field}.bytes", stage.bytes, repeats * sum(cost.bytes for cost in costs))
-        _expect(f"{field}.warps", stage.warps, repeats * sum(cost.warps or 0 for cost in costs))
+        _expect(f"{field}.macs", stage.macs, repeats * (cost.macs or 0))
+        _expect(f"{field}.bytes", stage.bytes, repeats * cost.bytes)
+        _expect(f"{field}.warps", stage.warps, repeats * (cost.warps or 0))
 
 
-def check_sources(stage: MixStage) -> None:
+def _check_sources(block: Block) -> None:
     """Raise InputError unless each operand has a source that is large enough, or is its own."""
-    calls = stage.calls
-    for operator, call in zip(stage.operators, calls, strict=True):
-        if len(operator.sources) != len(ops.alone(call)):
-            raise InputError(
-                f"a {call.kind} takes {len(ops.alone(call))} tensors, not {len(operator.sources)}"
-            )
-        operands = ops.operands(call) or ()
-        for operand, source in zip(operands, operator.sources, strict=False):
-            if source is not None and _elements(calls[source]) < prod(operand.shape):
+    for call, sources in zip(block.calls, block.sources, strict=True):
+        expected = len(ops.alone(call))
+        if len(sources) != expected:
+            raise InputError(f"a {call.kind} takes {expected} tensors, not {len(sources)}")
+        for operand, source in zip(ops.operands(call) or (), sources, strict=False):
+            if source is not None and blocks.put_out(block.calls[source]) < prod(operand.shape):
                 raise InputError(f"a {call.kind} takes more elements than its source puts out")
-
-
-def _elements(call: OpCall) -> int:
-    """What a call puts out; 0 where that is not known, or is a copy in the place of a call."""
-    shape = ops.output_shape(call) if ops.operands(call) else None
-    return 0 if shape is None else prod(shape)
 
 
 def _expect(field: str, stated: int, done: int | None) -> None:

@@ -5,35 +5,15 @@ Data only. How a backend runs a stage is defined in `docs/mix.md`.
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from aimatrix.model.artefact import Artefact, Part
 from aimatrix.model.benchmark import Multiplicity
+from aimatrix.model.block import Block, BlockOperators, block_of
 from aimatrix.model.calls import OpCall
-from aimatrix.model.profile import Name, OperatorWork, Total, distinct
-
-
-class BlockOperator(OperatorWork):
-    """An operator of a block.
-
-    sources: for each tensor that it takes (`aimatrix.ops.operands`; one for an operator that none
-    lays out), the number of the earlier operator of the block that puts it out; None where the
-    tensor is its own: a weight, an index, or what comes from outside of the block. What a source
-    puts out has at least as many elements as the operand: it is taken in the operand's shape, or
-    its first elements are.
-    """
-
-    sources: tuple[NonNegativeInt | None, ...]
-
-
-def _in_order(operators: tuple[BlockOperator, ...]) -> tuple[BlockOperator, ...]:
-    for number, operator in enumerate(operators):
-        if any(source is not None and source >= number for source in operator.sources):
-            raise ValueError(f"operator {number} takes what none before it puts out")
-    return operators
+from aimatrix.model.profile import Name, Total, distinct
 
 
 class MixStage(Part):
@@ -48,7 +28,7 @@ class MixStage(Part):
     """
 
     name: Name
-    operators: Annotated[tuple[BlockOperator, ...], AfterValidator(_in_order)] = Field(min_length=1)
+    operators: BlockOperators
     center: tuple[float, ...]
     repeats: PositiveInt
     multiplicity: Multiplicity
@@ -64,7 +44,12 @@ class MixStage(Part):
     @property
     def calls(self) -> tuple[OpCall, ...]:
         """The operators as calls."""
-        return tuple(operator.call for operator in self.operators)
+        return self.block.calls
+
+    @property
+    def block(self) -> Block:
+        """The operators as a block."""
+        return block_of(self.operators)
 
 
 class MixSynthesis(Part):
@@ -92,17 +77,3 @@ class MixBenchmark(Artefact):
     applications: NonNegativeInt
     stages: Annotated[tuple[MixStage, ...], AfterValidator(distinct)] = Field(min_length=1)
     synthesis: MixSynthesis
-
-
-def block_operator(call: OpCall, sources: tuple[int | None, ...]) -> BlockOperator:
-    """A call as a part of a block."""
-    # as a file gives them back
-    attributes: dict[str, Any] = json.loads(call.attributes_json())
-    return BlockOperator(
-        family=call.family,
-        kind=call.kind,
-        attributes=attributes,
-        dtype=call.dtype,
-        phase=call.phase,
-        sources=sources,
-    )

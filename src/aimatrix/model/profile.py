@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Annotated, ClassVar, Literal, Protocol, TypeVar
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from aimatrix.model.artefact import Artefact, Part, Sides, expand
-from aimatrix.model.calls import OpCall
+from aimatrix.model.block import Block, BlockOperators, OperatorWork, block_of
 
 WarpsKind = Literal["derived", "measured"]
 
@@ -95,27 +95,22 @@ class OtherWork(Part):
     bytes: NonNegativeInt
 
 
-class OperatorWork(Part):
-    """One operator as its family describes it; shapes in elements, batch first."""
-
-    family: str
-    kind: str
-    attributes: dict[str, Any]
-    dtype: str = "float32"
-    phase: Literal["forward", "backward", "optimizer"] = "forward"
-
-    @property
-    def call(self) -> OpCall:
-        """The operator as a call, on whatever device."""
-        return OpCall.create(
-            self.family, self.kind, self.attributes, dtype=self.dtype, phase=self.phase
-        )
-
-
 class OperatorCount(OperatorWork):
     """How often the mix calls an operator."""
 
     calls: Total
+
+
+class BlockCount(Part):
+    """A frequent neighbourhood of operators, and how often the mix runs it."""
+
+    operators: BlockOperators
+    calls: Total
+
+    @property
+    def block(self) -> Block:
+        """The operators as a block."""
+        return block_of(self.operators)
 
 
 class UnknownOperator(Part):
@@ -163,3 +158,5 @@ class Profile(Artefact):
     coverage: Coverage
     #: every operator of the mix that is known; none in profiles of releases that did not tell them
     operators: tuple[OperatorCount, ...] = ()
+    #: the same operators as blocks of those that feed each other; each is in as many as its calls
+    blocks: tuple[BlockCount, ...] = ()

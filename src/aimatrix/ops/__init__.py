@@ -46,12 +46,18 @@ def operands(call: OpCall) -> tuple[Operand, ...] | None:
 
 def alone(call: OpCall) -> tuple[None, ...]:
     """The sources of a call that takes nothing from another: None for each of its operands."""
-    return (None,) * len(operands(call) or (None,))
+    taken = operands(call)
+    return (None,) * (1 if taken is None else len(taken))
 
 
 def widths(call: OpCall) -> tuple[int, ...]:
     """The sizes of ``call`` that a search may change."""
     return family_of(call).widths(call)
+
+
+def least_widths(call: OpCall) -> tuple[int, ...]:
+    """For each of `widths`, below what it makes kernels slower for each of its elements."""
+    return family_of(call).least_widths(call)
 
 
 def with_widths(call: OpCall, widths: Sequence[int]) -> OpCall:

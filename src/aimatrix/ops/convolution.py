@@ -8,9 +8,12 @@ from math import prod
 from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
-from aimatrix.ops.family import Family, is_count, is_counts, is_flag, is_sizes
+from aimatrix.ops.family import LEAST_WIDTH, Family, is_count, is_counts, is_flag, is_sizes
 from aimatrix.ops.formula import Formula
 from aimatrix.ops.operand import Operand, activation, weight
+
+#: the least first side of an input: rows of an image are shared out among threads
+LEAST_SIDE = 8
 
 
 class Convolution(Family):
@@ -110,24 +113,32 @@ class Convolution(Family):
         return (inputs, kernel, *((weight(call["out_channels"]),) if call["bias"] else ()))
 
     def widths(self, call: OpCall) -> tuple[int, ...]:
-        """(channels of a group in, out, batch); of depthwise ones (channels, batch)."""
+        """(channels of a group in, out, batch, first side of the input); of depthwise ones the
+        channels once.
+        """
+        outer = (call["batch"], call["input_size"][0])
         if is_depthwise(call):
-            return (call["in_channels"], call["batch"])
+            return (call["in_channels"], *outer)
         groups = call["groups"]
-        return (call["in_channels"] // groups, call["out_channels"] // groups, call["batch"])
+        return (call["in_channels"] // groups, call["out_channels"] // groups, *outer)
+
+    def least_widths(self, call: OpCall) -> tuple[int, ...]:
+        """As `Family.least_widths`; positions are done one after another."""
+        extent = call["dilation"][0] * (call["kernel_size"][0] - 1) + 1
+        side = max(LEAST_SIDE, 2 * extent, 2 * call["stride"][0])
+        return (*[LEAST_WIDTH] * (len(self.widths(call)) - 2), 1, side)
 
     def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
         """As `widths` gives them; groups stay, but for depthwise ones, where they are channels."""
-        *channels, batch = widths
+        *channels, batch, side = widths
+        call = call.replace(batch=batch, input_size=(side, *call["input_size"][1:]))
         if is_depthwise(call):
             share, width = call["out_channels"] // call["in_channels"], channels[0]
             # one channel would be a convolution that is not depthwise
             width = max(2, width)
-            return call.replace(
-                in_channels=width, out_channels=share * width, groups=width, batch=batch
-            )
+            return call.replace(in_channels=width, out_channels=share * width, groups=width)
         inside, outside = (width * call["groups"] for width in channels)
-        return call.replace(in_channels=inside, out_channels=outside, batch=batch)
+        return call.replace(in_channels=inside, out_channels=outside)
 
     def _output_shape(self, call: OpCall) -> tuple[int, ...]:
         if is_backward(call):

@@ -57,6 +57,18 @@ class Elementwise(Family):
             inputs = tuple(resized(shape, axis, size, width) for shape in inputs)
         return call.replace(inputs=inputs)
 
+    def fitted(self, call: OpCall, position: int, shape: tuple[int, ...]) -> OpCall | None:
+        """As `Family.fitted`: an operand that shares an axis changes with it."""
+        if "outputs" in dict(call.attributes):
+            return None
+        old = call["inputs"][position]
+        inputs = list(call["inputs"])
+        for axis in range(-len(old), 0):
+            if old[axis] != 1:
+                inputs = [resized(each, axis, old[axis], shape[axis]) for each in inputs]
+        inputs[position] = shape
+        return call.replace(inputs=tuple(inputs))
+
     def _output_shape(self, call: OpCall) -> tuple[int, ...] | None:
         outputs = _outputs(call)
         return outputs[0] if len(outputs) == 1 else None

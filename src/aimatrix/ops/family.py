@@ -13,6 +13,9 @@ from aimatrix.ops.dtypes import bits
 from aimatrix.ops.formula import Formula
 from aimatrix.ops.operand import Operand
 
+#: features, rows of a product: kernels are blocked in tiles of about as many
+LEAST_WIDTH = 64
+
 Check = Callable[[Any], bool]
 
 
@@ -65,9 +68,21 @@ class Family(ABC):
         """The sizes of the call that a search may change, each at least 1; none for most kinds."""
         return ()
 
+    def least_widths(self, call: OpCall) -> tuple[int, ...]:
+        """For each of `widths`, below what it makes kernels slower for each of its elements."""
+        return (LEAST_WIDTH,) * len(self.widths(call))
+
     def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
         """The same kind of call with other `widths`."""
         return call
+
+    def fitted(self, call: OpCall, position: int, shape: tuple[int, ...]) -> OpCall | None:
+        """The same kind of call whose operand number ``position`` has ``shape``, as many axes.
+
+        The other operands change with it. None for families whose calls only lead a block: none of
+        them follows when what it takes gets another size.
+        """
+        return None
 
     def check(self, call: OpCall) -> None:
         """Raise InputError unless every required attribute is there and well formed."""

@@ -59,6 +59,22 @@ class Movement(Family):
             inputs = tuple((*shape[:axis], width, *shape[axis + 1 :]) for shape in inputs)
         return call.replace(inputs=inputs)
 
+    def fitted(self, call: OpCall, position: int, shape: tuple[int, ...]) -> OpCall | None:
+        """As `Family.fitted`; what is joined stays alike in all other axes."""
+        old = call["inputs"][position]
+        joined = {call["dim"] % max(1, len(old))} if call.kind == "cat" else set()
+        inputs = [
+            tuple(
+                new if size == before and axis not in joined else size
+                for axis, (size, before, new) in enumerate(zip(each, old, shape, strict=True))
+            )
+            if len(each) == len(old)
+            else each
+            for each in call["inputs"]
+        ]
+        inputs[position] = shape
+        return call.replace(inputs=tuple(inputs))
+
     def _output_shape(self, call: OpCall) -> tuple[int, ...] | None:
         first = call["inputs"][0]
         if call.kind == "view":

@@ -68,13 +68,19 @@ class Normalization(Family):
 
     def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
         """As `widths` gives them; what is read of parameters grows with the features."""
-        shape, old = list(call["input"]), _width(call)
-        axis = _axis(call)
-        shape[0], shape[axis] = widths[0], widths[1]
-        more = {"parameters": call["parameters"] * widths[1] // old}
+        shape = list(call["input"])
+        shape[0], shape[_axis(call)] = widths
+        return self.fitted(call, 0, tuple(shape))
+
+    def fitted(self, call: OpCall, position: int, shape: tuple[int, ...]) -> OpCall:
+        """As `Family.fitted`: what is read of parameters grows with the features."""
+        if len(shape) != len(call["input"]) or not shape:
+            return call  # moments, which follow the input
+        axis, old = _axis(call), _width(call)
+        more = {"parameters": call["parameters"] * shape[axis] // old}
         if call.kind.endswith("_backward"):
-            more["gradients"] = call["gradients"] * widths[1] // old
-        return call.replace(input=tuple(shape), **more)
+            more["gradients"] = call["gradients"] * shape[axis] // old
+        return call.replace(input=shape, **more)
 
     def _output_shape(self, call: OpCall) -> tuple[int, ...]:
         return tuple(call["input"])

@@ -94,6 +94,13 @@ class Pooling(Family):
         """As `widths` gives them."""
         return call.replace(channels=widths[0], batch=widths[1])
 
+    def fitted(self, call: OpCall, position: int, shape: tuple[int, ...]) -> OpCall | None:
+        """As `Family.fitted`; None of gradients."""
+        if call.kind.endswith("_backward"):
+            return None
+        batch, channels, *size = shape
+        return call.replace(batch=batch, channels=channels, input_size=tuple(size))
+
     def _output_shape(self, call: OpCall) -> tuple[int, ...]:
         if call.kind.endswith("_backward"):
             return (call["batch"], call["channels"], *call["input_size"])

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from aimatrix.errors import InputError
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
-from aimatrix.ops.family import Family, is_count, is_flag, is_size
+from aimatrix.ops.family import LEAST_WIDTH, Family, is_count, is_flag, is_size
 from aimatrix.ops.formula import Formula
 from aimatrix.ops.operand import Operand, activation, weight
 
 #: matrices of hidden_size rows that a layer has for its input, and as many for its state
 GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
+#: the least steps of a layer: what it does once is to stay small beside what it does each step
+LEAST_STEPS = 16
 
 
 class Recurrent(Family):
@@ -85,19 +87,25 @@ class Recurrent(Family):
         return (read, *states, *_weights(call))
 
     def widths(self, call: OpCall) -> tuple[int, ...]:
-        """(hidden_size, input_size, batch)."""
-        return (call["hidden_size"], call["input_size"], call["batch"])
+        """(hidden_size, input_size, batch, steps); no steps of a cell."""
+        sizes = (call["hidden_size"], call["input_size"], call["batch"])
+        return sizes if "_cell" in call.kind else (*sizes, call["steps"])
+
+    def least_widths(self, call: OpCall) -> tuple[int, ...]:
+        """As `Family.least_widths`; steps are done one after another."""
+        return (LEAST_WIDTH, LEAST_WIDTH, LEAST_WIDTH, LEAST_STEPS)[: len(self.widths(call))]
 
     def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
         """As `widths` gives them; a projection keeps its share of hidden_size."""
-        hidden, inputs, batch = widths
+        hidden, inputs, batch, *steps = widths
         proj = call["proj_size"] and max(1, call["proj_size"] * hidden // call["hidden_size"])
         return call.replace(
             hidden_size=hidden,
             input_size=inputs,
             batch=batch,
             proj_size=proj,
-            rows=batch * call["steps"],
+            steps=steps[0] if steps else call["steps"],
+            rows=batch * (steps[0] if steps else call["steps"]),
         )
 
     def _output_shape(self, call: OpCall) -> tuple[int, ...]:

@@ -69,6 +69,10 @@ class Reduction(Family):
             shape[axis] = width
         return call.replace(input=tuple(shape))
 
+    def fitted(self, call: OpCall, position: int, shape: tuple[int, ...]) -> OpCall | None:
+        """As `Family.fitted`."""
+        return call.replace(input=shape)
+
     def _output_shape(self, call: OpCall) -> tuple[int, ...]:
         shape, rank = call["input"], len(call["input"])
         if call.kind in SHAPE_KEEPING:

@@ -1,7 +1,7 @@
-"""Condenses a mix: step by step fewer and smaller operators that stand for all of them.
+"""Condenses a mix: step by step fewer and smaller blocks that stand for all of them.
 
-Two kinds of steps make a benchmark shorter: two clusters of like operators become one, or the
-operator that stands for a cluster gets half of a width. Each step costs fidelity, by the imagined
+Two kinds of steps make a benchmark shorter: two clusters of like blocks become one, or the
+block that stands for a cluster gets half of a width. Each step costs fidelity, by the imagined
 machines. The step that saves the most time for what it costs is taken first.
 """
 
@@ -17,17 +17,15 @@ from math import ceil
 
 import numpy as np
 
-from aimatrix import ops
-from aimatrix.analysis.likeness import Key, apart, kind_of, sizes
-from aimatrix.model.calls import OpCall
+from aimatrix.analysis.likeness import Key, apart, kind_of_block, leader_of, sizes, sizes_of_block
+from aimatrix.model.block import Block
+from aimatrix.ops import blocks
 from aimatrix.synthesis.machines import Array, seconds
 
 #: seconds that a stage is to take at least, on the slowest imagined machines: clocks and the
 #: dispatch of a stage have to be small beside it
 LEAST_SECONDS = 50e-6
 MOST_REPEATS = 16
-#: no width is halved to less: kernels get slower for each of its elements
-LEAST_WIDTH = 64
 #: octaves by which sizes may differ in a cluster at most, whatever is saved
 MOST_APART = 3.0
 #: like clusters that are nearest to one, with which it may be joined
@@ -40,12 +38,12 @@ NOTHING = 1e-7
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Equal calls of a mix: one of them, how many, and their share of the mix's time.
+    """Equal blocks of a mix: one of them, how many, and their share of the mix's time.
 
-    seconds: of one call, on each imagined machine. share: of all the calls, the mean over machines.
+    seconds: of one block, on each imagined machine. share: of all of them, the mean over machines.
     """
 
-    call: OpCall
+    block: Block
     count: int
     seconds: Array
     share: float
@@ -53,9 +51,9 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Like operators, and the call that stands for them.
+    """Like blocks, and the one that stands for them.
 
-    center: the operator around which they lie, the one with the largest share of time. call: the
+    center: the block around which they lie, the one with the largest share of time. block: the
     centre, or a smaller one like it, run ``repeats`` times in one execution. multiplicity:
     executions that take the time of all members in a round, the geometric mean over machines.
     share: of the mix's time that an execution takes, the mean over machines. miss: what the
@@ -63,13 +61,13 @@ class Cluster:
     """
 
     members: tuple[Member, ...]
-    center: OpCall
-    call: OpCall
+    center: Block
+    block: Block
     repeats: int
     multiplicity: float
     share: float
     miss: Array
-    #: seconds of all members in a round and of one ``call``, on each imagined machine
+    #: seconds of all members in a round and of one ``block``, on each imagined machine
     seconds: Array
     each: Array
 
@@ -80,55 +78,55 @@ class Cluster:
 
     @property
     def calls(self) -> int:
-        """Calls of all members."""
+        """How many blocks all members are."""
         return sum(member.count for member in self.members)
 
     def total(self, what: str) -> int:
-        """The sum over all calls of ``macs``, ``bytes`` or ``warps``."""
-        costs = [(ops.cost(member.call), member.count) for member in self.members]
+        """The sum over all members of ``macs``, ``bytes`` or ``warps``."""
+        costs = [(blocks.cost(member.block), member.count) for member in self.members]
         return sum(count * (getattr(cost, what) or 0) for cost, count in costs)
 
 
 class Mix:
-    """The operators of a mix, and the seconds of a round of it on each imagined machine.
+    """The blocks of a mix, and the seconds of a round of it on each imagined machine.
 
     rounds: how often the mix was done, as far as counts tell: all but a small share of its time
-    (`ONCE`) is of operators that were called at least so often. What begins a program is in the
+    (`ONCE`) is of blocks that ran at least so often. What begins a program is in the
     rest. All else is of one round, so that a longer log gives the same benchmark.
     """
 
-    def __init__(self, counts: Sequence[tuple[OpCall, int]]) -> None:
+    def __init__(self, counts: Sequence[tuple[Block, int]]) -> None:
         counted = sorted(counts, key=lambda item: _spelling(item[0]))
-        each = seconds([call for call, _ in counted])
+        each = seconds([block for block, _ in counted])
         numbers = [number for _, number in counted]
         self.rounds = _rounds(each * np.array(numbers, dtype=float), numbers)
         a_round = each * np.array([number / self.rounds for number in numbers])
         self.seconds: Array = a_round.sum(axis=1)
         shares = (a_round / self.seconds[:, None]).mean(axis=0)
         self.members = [
-            Member(call, number, each[:, index], float(shares[index]))
-            for index, (call, number) in enumerate(counted)
+            Member(block, number, each[:, index], float(shares[index]))
+            for index, (block, number) in enumerate(counted)
         ]
 
     def single(self, member: Member) -> Cluster:
         """A member that stands for itself."""
         total = member.seconds * (member.count / self.rounds)
-        return self._cluster((member,), member.call, member.call, total, member.seconds)
+        return self._cluster((member,), member.block, member.block, total, member.seconds)
 
-    def shrunk(self, cluster: Cluster, call: OpCall) -> Cluster:
-        """The same members with another call that stands for them."""
-        each = seconds([call])[:, 0]
-        return self._cluster(cluster.members, cluster.center, call, cluster.seconds, each)
+    def shrunk(self, cluster: Cluster, block: Block) -> Cluster:
+        """The same members with another block that stands for them."""
+        each = seconds([block])[:, 0]
+        return self._cluster(cluster.members, cluster.center, block, cluster.seconds, each)
 
     def joined(self, one: Cluster, other: Cluster) -> Cluster:
         """Both clusters, with what stands for the one that takes more time."""
         first, second = sorted((one, other), key=_order)
         members = tuple(sorted((*first.members, *second.members), key=_member_order))
         total = first.seconds + second.seconds
-        return self._cluster(members, first.center, first.call, total, first.each)
+        return self._cluster(members, first.center, first.block, total, first.each)
 
     def _cluster(
-        self, members: tuple[Member, ...], center: OpCall, call: OpCall, total: Array, each: Array
+        self, members: tuple[Member, ...], center: Block, block: Block, total: Array, each: Array
     ) -> Cluster:
         repeats = min(MOST_REPEATS, max(1, ceil(LEAST_SECONDS / float(each.max()))))
         calls = sum(member.count for member in members)
@@ -137,7 +135,7 @@ class Mix:
         multiplicity = float(np.exp(np.log(total / once).mean()))
         share = float((once / self.seconds).mean())
         miss = (multiplicity * once - total) / self.seconds
-        return Cluster(members, center, call, repeats, multiplicity, share, miss, total, each)
+        return Cluster(members, center, block, repeats, multiplicity, share, miss, total, each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +156,7 @@ class Condensed:
 
 
 def condense(mix: Mix) -> Iterator[Condensed]:
-    """The mix in ever fewer and smaller operators: from each its own stage on."""
+    """The mix in ever fewer and smaller blocks: from each its own stage on."""
     steps = _Steps(mix)
     yield steps.condensed()
     while steps.take():
@@ -172,7 +170,8 @@ class _Steps:
         self._mix = mix
         self._clusters: dict[int, Cluster] = {}
         self._sizes: dict[int, tuple[float, ...]] = {}
-        self._kinds: defaultdict[Key, set[int]] = defaultdict(set)
+        self._kinds: dict[int, Key] = {}
+        self._like: defaultdict[Key, set[int]] = defaultdict(set)
         self._queue: list[tuple[float, int, tuple[int, ...], Cluster]] = []
         self._ages = count()  # of two steps of one rank, the one offered first
         self._numbers = 0
@@ -203,14 +202,15 @@ class _Steps:
     def _add(self, cluster: Cluster) -> int:
         self._numbers += 1
         self._clusters[self._numbers] = cluster
-        self._sizes[self._numbers] = sizes(cluster.center)
-        self._kinds[kind_of(cluster.center)].add(self._numbers)
+        self._sizes[self._numbers] = sizes_of_block(cluster.center)
+        self._kinds[self._numbers] = kind_of_block(cluster.center)
+        self._like[leader_of(cluster.center)].add(self._numbers)
         self._account(cluster, 1)
         return self._numbers
 
     def _remove(self, number: int) -> None:
         cluster = self._clusters.pop(number)
-        self._kinds[kind_of(cluster.center)].discard(number)
+        self._like[leader_of(cluster.center)].discard(number)
         self._account(cluster, -1)
 
     def _account(self, cluster: Cluster, sign: int) -> None:
@@ -220,15 +220,29 @@ class _Steps:
     def _offer(self, number: int) -> None:
         """Queue the steps that a cluster can be part of."""
         cluster = self._clusters[number]
-        for call in _halved(cluster.call):
-            self._push((number,), self._mix.shrunk(cluster, call))
+        for block in _halved(cluster.block):
+            self._push((number,), self._mix.shrunk(cluster, block))
         for other in self._neighbours(number):
             self._push((number, other), self._mix.joined(cluster, self._clusters[other]))
 
     def _neighbours(self, number: int) -> list[int]:
+        """Those of the same kind that are nearest in size, and as many of another structure."""
+        kind = self._kinds[number]
+        like = self._like[leader_of(self._clusters[number].center)] - {number}
+        same = [other for other in like if self._kinds[other] == kind]
+        others = [other for other in like if self._kinds[other] != kind]
+        return [*self._nearest(number, same), *self._nearest(number, others)]
+
+    def _nearest(self, number: int, others: Sequence[int]) -> list[int]:
         own = self._sizes[number]
-        like = self._kinds[kind_of(self._clusters[number].center)] - {number}
-        nearest = sorted((apart(own, self._sizes[other]), other) for other in like)
+        leads = len(sizes(self._clusters[number].center.calls[0]))
+
+        def far(other):
+            theirs = self._sizes[other]
+            same = self._kinds[other] == self._kinds[number]
+            return apart(own, theirs) if same else apart(own[:leads], theirs[:leads])
+
+        nearest = sorted((far(other), other) for other in others)
         return [other for far, other in nearest[:NEIGHBOURS] if far <= MOST_APART]
 
     def _push(self, old: tuple[int, ...], new: Cluster) -> None:
@@ -252,13 +266,15 @@ def _rounds(times: Array, counts: Sequence[int]) -> int:
     return 1
 
 
-def _halved(call: OpCall) -> Iterator[OpCall]:
-    """The call with half of one of its widths, for each that is large enough."""
-    widths = ops.widths(call)
-    for index, width in enumerate(widths):
-        if width >= 2 * LEAST_WIDTH:
+def _halved(block: Block) -> Iterator[Block]:
+    """The block with half of one of its widths, for each that is large enough."""
+    widths = blocks.widths(block)
+    for index, (width, least) in enumerate(zip(widths, blocks.least_widths(block), strict=True)):
+        if width >= 2 * least:
             halved = (*widths[:index], width // 2, *widths[index + 1 :])
-            yield ops.with_widths(call, halved)
+            smaller = blocks.with_widths(block, halved)
+            if smaller is not None:
+                yield smaller
 
 
 def _order(cluster: Cluster) -> tuple[float, tuple[str, ...]]:
@@ -266,9 +282,13 @@ def _order(cluster: Cluster) -> tuple[float, tuple[str, ...]]:
 
 
 def _member_order(member: Member) -> tuple[float, tuple[str, ...]]:
-    return (-member.share, _spelling(member.call))
+    return (-member.share, _spelling(member.block))
 
 
 @cache
-def _spelling(call: OpCall) -> tuple[str, ...]:
-    return (call.family, call.kind, call.attributes_json(), call.dtype, call.phase)
+def _spelling(block: Block) -> tuple[str, ...]:
+    calls = [
+        (call.family, call.kind, call.attributes_json(), call.dtype, call.phase)
+        for call in block.calls
+    ]
+    return (*(word for call in calls for word in call), str(block.sources))

@@ -8,16 +8,19 @@ cheap and dear launches, little and much parallelism to fill, small and large ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
+from functools import cache
 from itertools import product
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aimatrix import ops
 from aimatrix.analysis.likeness import launches, products
+from aimatrix.model.block import Block
 from aimatrix.model.calls import OpCall
 from aimatrix.ops.dtypes import bits
 
@@ -34,6 +37,8 @@ class Machine:
     launch: seconds before an operator begins, and before each step of a recurrent one.
     fill: warps at which half the rate is reached.
     side: size of each side of a matrix product at which that side takes half the rate.
+    fuses: whether a compiler joins what follows in a block to what leads it: without a launch of
+    its own, and without a way to memory for what stays inside.
     """
 
     bandwidth: float
@@ -42,6 +47,7 @@ class Machine:
     fill: float
     side: float
     cache: float
+    fuses: bool
 
 
 CACHE_SPEEDUP = 4.0
@@ -51,30 +57,95 @@ _SCALES = ((1e10, 2.0, 2**21), (2e10, 8.0, 2**25), (1e12, 500.0, 2**25))
 _RIDGES = (2.0, 10.0, 50.0)
 _LAUNCHES = (1e-6, 5e-6)
 _SIDES = (1.0, 16.0)
+_FUSES = (False, True)
 
 MACHINES = tuple(
-    Machine(bandwidth, ridge, launch, fill, side, cache)
-    for (bandwidth, fill, cache), ridge, launch, side in product(
-        _SCALES, _RIDGES, _LAUNCHES, _SIDES
+    Machine(bandwidth, ridge, launch, fill, side, cache, fuses)
+    for (bandwidth, fill, cache), ridge, launch, side, fuses in product(
+        _SCALES, _RIDGES, _LAUNCHES, _SIDES, _FUSES
     )
 )
 
 
-def seconds(calls: Sequence[OpCall], machines: Sequence[Machine] = MACHINES) -> Array:
-    """Seconds of each call on each machine, of shape (machines, calls).
+def seconds(blocks: Sequence[Block], machines: Sequence[Machine] = MACHINES) -> Array:
+    """Seconds of each block on each machine, of shape (machines, blocks).
 
-    The roofline with a launch in front: launch + max(MACs / reached rate, bytes / bandwidth).
+    The sum over its operators of a roofline with a launch in front: launch + max(MACs / reached
+    rate, bytes / bandwidth).
     """
-    if not calls:
+    if not blocks:
         return np.zeros((len(machines), 0))
-    costs = [ops.cost(call) for call in calls]
-    macs = np.array([cost.macs or 0 for cost in costs], dtype=float)
-    moved = np.array([cost.bytes for cost in costs], dtype=float)
-    warps = np.array([max(1, cost.warps or 1) for cost in costs], dtype=float)
-    sides = np.array([products(call) for call in calls], dtype=float)
-    cold = np.minimum(moved, np.array([_weight_bytes(call) for call in calls], dtype=float))
-    starts = np.array([launches(call) for call in calls], dtype=float)
-    return _on(_Columns.of(machines), macs, moved - cold, cold, warps, sides, starts)
+    columns = _Columns.of(machines)
+    operators = _Operators.of(blocks)
+    first = np.cumsum([0, *(len(block.calls) for block in blocks[:-1])])
+    result: Array = np.add.reduceat(_on(columns, operators), first, axis=1)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Operators:
+    """What each operator of some blocks asks of a machine, each of shape (operators,).
+
+    cold: bytes of weights. warm: of activations that come from or go outside of the block. inner:
+    of those that stay inside. sides: of shape (operators, 3). starts: launches. follows: whether it
+    takes what another one of its block puts out.
+    """
+
+    macs: Array
+    cold: Array
+    warm: Array
+    inner: Array
+    warps: Array
+    sides: Array
+    starts: Array
+    follows: Array
+
+    @classmethod
+    def of(cls, blocks: Sequence[Block]) -> _Operators:
+        """Those of ``blocks``, one block's after the other's."""
+        rows = [row for block in blocks for row in _rows(block)]
+        macs, cold, warm, inner, warps, starts, follows = np.array(
+            [row[:-1] for row in rows], dtype=float
+        ).T
+        sides = np.array([row[-1] for row in rows], dtype=float)
+        return cls(macs, cold, warm, inner, warps, sides, starts, follows)
+
+
+def _rows(block: Block) -> Iterator[tuple[Any, ...]]:
+    """For each operator of a block: MACs, cold, warm and inner bytes, warps, launches, whether it
+    follows another, sides.
+    """
+    taken = block.taken()
+    for number, (call, sources) in enumerate(zip(block.calls, block.sources, strict=True)):
+        macs, moved, written, warps, cold, sides, starts = _asked(call)
+        inner = _taken_bytes(call, sources) if any(s is not None for s in sources) else 0
+        inner += written if number in taken else 0
+        follows = any(source is not None for source in sources)
+        warm = max(0, moved - cold - inner)
+        yield (macs, cold, warm, min(inner, moved), warps, starts, follows, sides)
+
+
+@cache
+def _asked(call: OpCall) -> tuple[Any, ...]:
+    cost = ops.cost(call)
+    cold = min(cost.bytes, _weight_bytes(call))
+    warps = max(1, cost.warps or 1)
+    return (
+        cost.macs or 0,
+        cost.bytes,
+        cost.bytes_written,
+        warps,
+        cold,
+        products(call),
+        launches(call),
+    )
+
+
+def _taken_bytes(call: OpCall, sources: Sequence[int | None]) -> int:
+    """Bytes that the call reads of what others of its block put out."""
+    operands = zip(ops.operands(call) or (), sources, strict=False)
+    elements = sum(prod(operand.shape) for operand, source in operands if source is not None)
+    return elements * bits(call.dtype) // 8
 
 
 def _weight_bytes(call: OpCall) -> int:
@@ -93,6 +164,7 @@ class _Columns:
     fill: Array
     side: Array
     cache: Array
+    fuses: Array
 
     @classmethod
     def of(cls, machines: Sequence[Machine]) -> _Columns:
@@ -101,23 +173,15 @@ class _Columns:
         return cls(*(column[:, None] for column in rows.T))
 
 
-def _on(
-    on: _Columns,
-    macs: Array,
-    warm: Array,
-    cold: Array,
-    warps: Array,
-    sides: Array,
-    starts: Array,
-) -> Array:
+def _on(on: _Columns, asked: _Operators) -> Array:
+    sides = asked.sides
     share = sides[None] / (sides[None] + on.side[:, :, None])
     # what has no sides, such as a depthwise convolution, loses nothing by them
-    reached = (
-        np.where((sides == 1).all(axis=1), 1.0, share.prod(axis=2)) * warps / (warps + on.fill)
-    )
+    reached = np.where((sides == 1).all(axis=1), 1.0, share.prod(axis=2))
+    reached = reached * asked.warps / (asked.warps + on.fill)
+    warm = asked.warm + np.where(on.fuses, 0.0, asked.inner)
     cached = on.cache / (on.cache + warm)
-    transfer = (cold + warm / (1 + (CACHE_SPEEDUP - 1) * cached)) / on.bandwidth
-    result: Array = on.launch * starts + np.maximum(
-        macs / (on.bandwidth * on.ridge * reached), transfer
-    )
+    transfer = (asked.cold + warm / (1 + (CACHE_SPEEDUP - 1) * cached)) / on.bandwidth
+    launch = on.launch * asked.starts * (1 - on.fuses * asked.follows)
+    result: Array = launch + np.maximum(asked.macs / (on.bandwidth * on.ridge * reached), transfer)
     return result

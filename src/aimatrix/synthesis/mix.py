@@ -7,12 +7,14 @@ from itertools import count
 
 import numpy as np
 
-from aimatrix import ops
-from aimatrix.analysis.likeness import sizes
+from aimatrix.analysis.likeness import sizes_of_block
 from aimatrix.errors import InputError
+from aimatrix.model.block import Block, block_operators
 from aimatrix.model.calls import OpCall
-from aimatrix.model.mix import MixBenchmark, MixStage, MixSynthesis, block_operator
+from aimatrix.model.mix import MixBenchmark, MixStage, MixSynthesis
 from aimatrix.model.profile import Profile
+from aimatrix.ops import blocks
+from aimatrix.ops.convolution import is_depthwise
 from aimatrix.synthesis.condense import Cluster, Condensed, Mix, condense
 from aimatrix.synthesis.widths import Target, find_widths
 
@@ -31,7 +33,9 @@ def synthesize_mix(
     machines; by default as short as the own estimate of its error stays under `MOST_ERROR`. Raises
     InputError for a profile that holds no operators.
     """
-    counts = [(item.call, item.calls) for item in profile.operators]
+    counts = [(item.block, item.calls) for item in profile.blocks]
+    if not counts:
+        counts = [(blocks.single(item.call), item.calls) for item in profile.operators]
     if not counts:
         raise InputError("the profile holds no operators; analyze the log again")
     mix = Mix(counts)
@@ -90,14 +94,14 @@ def _stage(cluster: Cluster, rounds: int, names: _Names, rng: np.random.Generato
         warps / rounds,
         most=cluster.each,
     )
-    call, error = find_widths(cluster.call, target, rng)
-    cost = ops.cost(call)
+    block, error = find_widths(cluster.block, target, rng)
+    cost = blocks.cost(block)
     return MixStage(
-        name=names.take(call),
-        operators=(block_operator(call, ops.alone(call)),),
-        center=sizes(cluster.center),
+        name=names.take(block),
+        operators=block_operators(block),
+        center=sizes_of_block(cluster.center),
         repeats=cluster.repeats,
-        multiplicity=target.times(call) * rounds / cluster.repeats,
+        multiplicity=target.times(block) * rounds / cluster.repeats,
         macs=(cost.macs or 0) * cluster.repeats,
         bytes=cost.bytes * cluster.repeats,
         warps=(cost.warps or 0) * cluster.repeats,
@@ -115,10 +119,11 @@ class _Names:
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
-    def take(self, call: OpCall) -> str:
+    def take(self, block: Block) -> str:
         """A name that no stage has yet."""
-        phase = "" if call.phase == "forward" else f" {call.phase}"
-        plain = f"{call.kind}{phase}".replace("::", " ")[:56]
+        phase = block.calls[0].phase
+        words = [_word(call) for call in block.calls] + ([phase] if phase != "forward" else [])
+        plain = " ".join(words).replace("::", " ")[:56]
         name = next(
             name
             for number in count(1)
@@ -126,3 +131,11 @@ class _Names:
         )
         self._taken.add(name)
         return name
+
+
+def _word(call: OpCall) -> str:
+    """What a call does, in a word: ``conv3x3`` for a convolution with that filter."""
+    if call.family == "convolution":
+        sides = "x".join(map(str, call["kernel_size"]))
+        return call.kind.replace("conv", "dwconv" if is_depthwise(call) else "conv") + f"-{sides}"
+    return call.kind

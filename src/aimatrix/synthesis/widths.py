@@ -1,9 +1,9 @@
 """The genetic search for a stage's widths: the sizes at which it is like what it stands for.
 
-A candidate is a tuple of `aimatrix.ops.widths`, done as often as gives it the time of the stage's
-target. Its fitness is in the poster's form, |x - target| / target: half for that time on each of
-the imagined machines, half for its MACs, bytes and warps together. It may not take longer than
-what the search starts from.
+A candidate is a tuple of `aimatrix.ops.blocks.widths`, done as often as gives it the time of the
+stage's target. Its fitness is in the poster's form, |x - target| / target: half for that time on
+each of the imagined machines, half for its MACs, bytes and warps together. It may not take longer
+than what the search starts from.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aimatrix import ops
-from aimatrix.model.calls import OpCall
+from aimatrix.model.block import Block
+from aimatrix.ops import blocks
 from aimatrix.synthesis.machines import Array, seconds
 
 POPULATION = 24
@@ -33,7 +33,7 @@ Widths = tuple[int, ...]
 class Target:
     """What a stage stands for, in all: seconds on each imagined machine, and the sums of its costs.
 
-    most: the seconds that one call may take at most, on each machine.
+    most: the seconds that one block may take at most, on each machine.
     """
 
     seconds: Array
@@ -42,27 +42,28 @@ class Target:
     warps: float
     most: Array
 
-    def times(self, call: OpCall) -> float:
-        """How many of ``call`` take the time of the target, the geometric mean over machines."""
-        return float(self._times(seconds([call]))[0])
+    def times(self, block: Block) -> float:
+        """How many of ``block`` take the time of the target, the geometric mean over machines."""
+        return float(self._times(seconds([block]))[0])
 
-    def errors(self, calls: Sequence[OpCall]) -> list[float]:
-        """The fitness error of each call: 0.01 is one percent."""
-        each = seconds(calls)
+    def errors(self, candidates: Sequence[Block]) -> list[float]:
+        """The fitness error of each block: 0.01 is one percent."""
+        each = seconds(candidates)
         times = self._times(each)
         late = np.abs(each * times / self.seconds[:, None] - 1).mean(axis=0)
         larger = np.maximum(each / self.most[:, None] - 1, 0).mean(axis=0)
         return [
-            0.5 * float(late[index] + self._apart(call, float(times[index]))) + float(larger[index])
-            for index, call in enumerate(calls)
+            0.5 * float(late[index] + self._apart(block, float(times[index])))
+            + float(larger[index])
+            for index, block in enumerate(candidates)
         ]
 
     def _times(self, each: Array) -> Array:
         result: Array = np.exp(np.log(self.seconds[:, None] / each).mean(axis=0))
         return result
 
-    def _apart(self, call: OpCall, times: float) -> float:
-        cost = ops.cost(call)
+    def _apart(self, block: Block, times: float) -> float:
+        cost = blocks.cost(block)
         pairs = [
             (cost.macs or 0, self.macs),
             (cost.bytes, self.bytes),
@@ -72,12 +73,12 @@ class Target:
         return sum(terms) / max(1, len(terms))
 
 
-def find_widths(start: OpCall, target: Target, rng: np.random.Generator) -> tuple[OpCall, float]:
-    """The call like ``start`` that is most like ``target``, and its fitness error.
+def find_widths(start: Block, target: Target, rng: np.random.Generator) -> tuple[Block, float]:
+    """The block like ``start`` that is most like ``target``, and its fitness error.
 
-    The same call for the same state of ``rng``, on any machine.
+    The same block for the same state of ``rng``, on any machine.
     """
-    first = tuple(ops.widths(start))
+    first = tuple(blocks.widths(start))
     errors: dict[Widths, float] = {first: target.errors([start])[0]}
     if not first or min(first) < 1:
         return start, errors[first]
@@ -85,15 +86,18 @@ def find_widths(start: OpCall, target: Target, rng: np.random.Generator) -> tupl
     population = [first]
     for _ in range(GENERATIONS):
         bred = _bred(population, grains, rng)
-        fresh = [widths for widths in bred if widths not in errors]
-        if fresh:
-            found = target.errors([ops.with_widths(start, widths) for widths in fresh])
-            errors.update(zip(fresh, found, strict=True))
+        fresh = {
+            widths: block
+            for widths in bred
+            if widths not in errors and (block := blocks.with_widths(start, widths)) is not None
+        }
+        errors.update(zip(fresh, target.errors(list(fresh.values())), strict=True))
+        bred = [widths for widths in bred if widths in errors]
         population = sorted(bred, key=lambda widths: (errors[widths], widths))[:POPULATION]
         if errors[population[0]] <= ENOUGH:
             break
     best = population[0]
-    return ops.with_widths(start, best), errors[best]
+    return blocks.with_widths(start, best) or start, errors[best]
 
 
 def _grain(width: int) -> int:
