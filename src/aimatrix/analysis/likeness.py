@@ -20,6 +20,10 @@ TRANSCENDENTAL = frozenset(
 #: bytes below which no operator's time depends on its size
 FLOOR_BYTES = 4096
 
+#: families whose time is that of their traffic
+_TRAFFIC = frozenset({"elementwise", "normalization", "reduction", "movement", "pooling"})
+#: instructions for a point of a resampled image
+_POINTS = {"linear": 10, "bilinear": 20, "bicubic": 80, "trilinear": 40}
 #: kinds that cost a launch and nothing else
 _NO_TRAFFIC = frozenset({"view", "dropout", "fill"})
 
@@ -47,7 +51,7 @@ def leader_of(block: Block) -> Key:
     What is limited by memory, whatever its kind, may stand for others of that sort.
     """
     first = block.calls[0]
-    if first.family in _SIZES or first.kind in _NO_TRAFFIC:
+    if first.family not in _TRAFFIC or first.kind in _NO_TRAFFIC:
         return kind_of(first)
     slow = first.kind if first.kind in TRANSCENDENTAL else ""
     return ("traffic", first.phase, first.dtype, slow)
@@ -81,6 +85,23 @@ def products(call: OpCall) -> tuple[int, int, int]:
     if call.family == "recurrent":
         return (call["batch"], call["hidden_size"], call["hidden_size"])
     return (1, 1, 1)
+
+
+def instructions(call: OpCall) -> int:
+    """Instructions of a call that are no multiply-adds of a product; of most kinds too few to tell.
+
+    In round numbers: a polynomial for each value of a function, a few for each point that is
+    interpolated between others.
+    """
+    if call.family == "elementwise" and call.kind in TRANSCENDENTAL:
+        return 10 * max((prod(shape) for shape in call["inputs"]), default=0)
+    if call.family == "resampling" and call["outputs"]:
+        points: int = prod(call["outputs"][0])
+        return _POINTS.get(call.kind.split("_")[-1].rstrip("123d"), 1) * points
+    if call.kind in ("softmax", "log_softmax"):
+        elements: int = prod(call["input"])
+        return 10 * elements
+    return 0
 
 
 def launches(call: OpCall) -> int:

@@ -65,6 +65,11 @@ def least_widths(call: OpCall) -> tuple[int, ...]:
     return family_of(call).least_widths(call)
 
 
+def repeats_in(call: OpCall) -> tuple[bool, ...]:
+    """For each of `widths`, whether it counts how often the same is done: items, rows, steps."""
+    return family_of(call).repeats_in(call)
+
+
 def with_widths(call: OpCall, widths: Sequence[int]) -> OpCall:
     """``call`` with other `widths`."""
     return family_of(call).with_widths(call, widths)

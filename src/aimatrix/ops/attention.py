@@ -96,6 +96,10 @@ class Attention(Family):
             return (call["batch"], call["query_len"])
         return (call["batch"], call["query_len"], call["key_len"])
 
+    def repeats_in(self, call: OpCall) -> tuple[bool, ...]:
+        """As `Family.repeats_in`: items of the batch."""
+        return (True, False, False)[: len(self.widths(call))]
+
     def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
         """As `widths` gives them; a mask keeps the axes that are not broadcast."""
         batch, queries, keys = widths if len(widths) == 3 else (*widths, widths[1])

@@ -51,6 +51,11 @@ def least_widths(block: Block) -> tuple[int, ...]:
     return ops.least_widths(block.calls[0])
 
 
+def repeats_in(block: Block) -> tuple[bool, ...]:
+    """For each of `widths`, whether it counts how often the same is done: items, rows, steps."""
+    return ops.repeats_in(block.calls[0])
+
+
 def with_widths(block: Block, widths: Sequence[int]) -> Block | None:
     """The block with other `widths`; None where its operators do not fit each other then."""
     try:

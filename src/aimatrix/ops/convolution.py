@@ -113,10 +113,10 @@ class Convolution(Family):
         return (inputs, kernel, *((weight(call["out_channels"]),) if call["bias"] else ()))
 
     def widths(self, call: OpCall) -> tuple[int, ...]:
-        """(channels of a group in, out, batch, first side of the input); of depthwise ones the
-        channels once.
+        """(channels of a group in, out, batch, sides of the input); of depthwise ones the channels
+        once.
         """
-        outer = (call["batch"], call["input_size"][0])
+        outer = (call["batch"], *call["input_size"])
         if is_depthwise(call):
             return (call["in_channels"], *outer)
         groups = call["groups"]
@@ -124,14 +124,24 @@ class Convolution(Family):
 
     def least_widths(self, call: OpCall) -> tuple[int, ...]:
         """As `Family.least_widths`; positions are done one after another."""
-        extent = call["dilation"][0] * (call["kernel_size"][0] - 1) + 1
-        side = max(LEAST_SIDE, 2 * extent, 2 * call["stride"][0])
-        return (*[LEAST_WIDTH] * (len(self.widths(call)) - 2), 1, side)
+        filters = zip(call["dilation"], call["kernel_size"], call["stride"], strict=True)
+        sides = [
+            max(LEAST_SIDE, 2 * (dilation * (kernel - 1) + 1), 2 * stride)
+            for dilation, kernel, stride in filters
+        ]
+        channels = 1 if is_depthwise(call) else 2
+        return (*[LEAST_WIDTH] * channels, 1, *sides)
+
+    def repeats_in(self, call: OpCall) -> tuple[bool, ...]:
+        """As `Family.repeats_in`: positions; of depthwise ones channels too."""
+        outer = (True,) * (1 + len(call["input_size"]))
+        return (True, *outer) if is_depthwise(call) else (False, False, *outer)
 
     def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
         """As `widths` gives them; groups stay, but for depthwise ones, where they are channels."""
-        *channels, batch, side = widths
-        call = call.replace(batch=batch, input_size=(side, *call["input_size"][1:]))
+        rank = len(call["input_size"])
+        *channels, batch = widths[:-rank]
+        call = call.replace(batch=batch, input_size=tuple(widths[-rank:]))
         if is_depthwise(call):
             share, width = call["out_channels"] // call["in_channels"], channels[0]
             # one channel would be a convolution that is not depthwise

@@ -70,6 +70,10 @@ class Embedding(Family):
         """(outputs, width, rows); each output keeps its number of indices."""
         return (call["outputs"], call["width"], call["rows"])
 
+    def repeats_in(self, call: OpCall) -> tuple[bool, ...]:
+        """As `Family.repeats_in`: outputs."""
+        return (True, False, False)
+
     def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
         """As `widths` gives them."""
         outputs, width, rows = widths

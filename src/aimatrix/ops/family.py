@@ -72,6 +72,13 @@ class Family(ABC):
         """For each of `widths`, below what it makes kernels slower for each of its elements."""
         return (LEAST_WIDTH,) * len(self.widths(call))
 
+    def repeats_in(self, call: OpCall) -> tuple[bool, ...]:
+        """For each of `widths`, whether it counts how often the same is done: items, rows, steps.
+
+        A change of it changes a call's time most evenly; of another one, kernels change too.
+        """
+        return (True,) * len(self.widths(call))
+
     def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
         """The same kind of call with other `widths`."""
         return call

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.ops import launch
-from aimatrix.ops.family import Family, is_count, is_flag, is_size
+from aimatrix.ops.family import LEAST_WIDTH, Family, is_count, is_flag, is_size
 from aimatrix.ops.formula import Formula
 from aimatrix.ops.operand import Operand, activation, weight
+
+#: the least k: a product packs its operands for as many multiply-adds
+LEAST_INNER = 128
 
 
 class Matmul(Family):
@@ -50,6 +53,16 @@ class Matmul(Family):
         """(m, n, k); of batched ones batch too."""
         sizes = (call["m"], call["n"], call["k"])
         return (*sizes, call["batch"]) if is_batched(call) else sizes
+
+    def least_widths(self, call: OpCall) -> tuple[int, ...]:
+        """As `Family.least_widths`: a product with a vector streams its matrix, in long rows."""
+        inner = LEAST_INNER * (4 if min(call["m"], call["n"]) == 1 else 1)
+        sizes = (LEAST_WIDTH, LEAST_WIDTH, inner)
+        return (*sizes, 1) if is_batched(call) else sizes
+
+    def repeats_in(self, call: OpCall) -> tuple[bool, ...]:
+        """As `Family.repeats_in`: rows, and products of a batch."""
+        return (True, False, False, True)[: len(self.widths(call))]
 
     def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
         """As `widths` gives them."""

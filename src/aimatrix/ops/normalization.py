@@ -66,6 +66,10 @@ class Normalization(Family):
         """(first axis, features that have a scale of their own)."""
         return (call["input"][0], _width(call)) if len(call["input"]) > 1 else ()
 
+    def repeats_in(self, call: OpCall) -> tuple[bool, ...]:
+        """As `Family.repeats_in`: the first axis."""
+        return (True, False)[: len(self.widths(call))]
+
     def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
         """As `widths` gives them; what is read of parameters grows with the features."""
         shape = list(call["input"])

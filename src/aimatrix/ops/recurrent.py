@@ -14,7 +14,9 @@ from aimatrix.ops.operand import Operand, activation, weight
 #: matrices of hidden_size rows that a layer has for its input, and as many for its state
 GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 #: the least steps of a layer: what it does once is to stay small beside what it does each step
-LEAST_STEPS = 16
+LEAST_STEPS = 10
+#: the least features: the weights that each step reads again are not to fit into a cache suddenly
+LEAST_FEATURES = 256
 
 
 class Recurrent(Family):
@@ -93,7 +95,11 @@ class Recurrent(Family):
 
     def least_widths(self, call: OpCall) -> tuple[int, ...]:
         """As `Family.least_widths`; steps are done one after another."""
-        return (LEAST_WIDTH, LEAST_WIDTH, LEAST_WIDTH, LEAST_STEPS)[: len(self.widths(call))]
+        return (*[LEAST_FEATURES] * 2, LEAST_WIDTH, LEAST_STEPS)[: len(self.widths(call))]
+
+    def repeats_in(self, call: OpCall) -> tuple[bool, ...]:
+        """As `Family.repeats_in`: steps."""
+        return (False, False, False, True)[: len(self.widths(call))]
 
     def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
         """As `widths` gives them; a projection keeps its share of hidden_size."""

@@ -6,6 +6,7 @@ profile shows which of them an application has; their cost is the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 from aimatrix.model.calls import Cost, OpCall
@@ -115,18 +116,60 @@ class Indexing(Streaming):
         ),
     )
 
+    def check(self, call: OpCall) -> None:
+        """As `Family.check`; rows is a size where it is told."""
+        super().check(call)
+        if "rows" in dict(call.attributes):
+            self.check_attributes(call, {"rows": is_size})
+
     def operands(self, call: OpCall) -> tuple[Operand, ...] | None:
         """Rows, and which of them: those of a table, or those added to, and what is added.
 
         None for kinds whose work is not that of whole rows, or whose data tell how much there is.
         """
-        if call.kind in READING and call["outputs"] and len(call["outputs"][0]) > 1:
-            rows, width = _as_rows(call["outputs"][0])
-            return (activation(rows, width), index(rows, rows))
-        if call.kind in ADDING and call["outputs"] and len(call["inputs"][-1]) > 1:
-            rows, width = _as_rows(call["inputs"][-1])
-            return (activation(rows, width), index(rows, rows), activation(rows, width))
-        return None
+        if not _of_rows(call):
+            return None
+        rows, width = _as_rows(_moved(call))
+        table = call["rows"] if "rows" in dict(call.attributes) else rows
+        taken = (activation(table, width), index(rows, table))
+        return taken if call.kind in READING else (*taken, activation(rows, width))
+
+    def widths(self, call: OpCall) -> tuple[int, ...]:
+        """Rows that are read or written; of what no family lays out, none."""
+        return (_moved(call)[0],) if _of_rows(call) else ()
+
+    def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
+        """As `widths` gives them; a table changes with them, so that rows are hit as often."""
+        if not widths:
+            return call
+        old, (new,) = _moved(call)[0], widths
+        attributes = {
+            name: tuple((new, *shape[1:]) if shape[0] == old else shape for shape in call[name])
+            for name in ("inputs", "outputs")
+        }
+        more = {}
+        if "rows" in dict(call.attributes):
+            more["rows"] = max(1, call["rows"] * new // old)
+        return call.replace(**attributes, indices=call["indices"] * new // old, **more)
+
+    def _output_shape(self, call: OpCall) -> tuple[int, ...] | None:
+        shape = super()._output_shape(call)
+        if "rows" not in dict(call.attributes) or call.kind not in ADDING or not shape:
+            return shape
+        return (call["rows"], *shape[1:])
+
+
+def _of_rows(call: OpCall) -> bool:
+    """Whether whole rows are read or added to, as many as shapes tell."""
+    known = call.kind in READING or call.kind in ADDING
+    shapes = (*call["inputs"], *call["outputs"])
+    return bool(known and call["inputs"] and call["outputs"] and all(shapes) and _moved(call)[1:])
+
+
+def _moved(call: OpCall) -> tuple[int, ...]:
+    """The shape of what is read, or of what is added."""
+    shape: tuple[int, ...] = call["outputs"][0] if call.kind in READING else call["inputs"][-1]
+    return shape
 
 
 def _as_rows(shape: tuple[int, ...]) -> tuple[int, int]:

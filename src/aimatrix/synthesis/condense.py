@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
-from math import ceil
+from math import ceil, hypot
 
 import numpy as np
 
@@ -32,6 +32,13 @@ MOST_APART = 3.0
 NEIGHBOURS = 3
 #: the share of a mix's time in operators that may be called less often than it has rounds
 ONCE = 0.05
+#: how far the imagined machines are trusted when something changes, as shares of a cluster's time:
+#: half as many repetitions of the same, half of another width, an octave between two clusters, and
+#: another structure
+DOUBT_OF_REPETITIONS = 0.01
+DOUBT_OF_WIDTH = 0.06
+DOUBT_OF_OCTAVE = 0.02
+DOUBT_OF_STRUCTURE = 0.03
 #: a step that costs less fidelity than this is as good as one that costs nothing
 NOTHING = 1e-7
 
@@ -67,14 +74,21 @@ class Cluster:
     multiplicity: float
     share: float
     miss: Array
+    #: how far its time may be off because machines are not as imagined, as a share of the mix's
+    doubt: float
     #: seconds of all members in a round and of one ``block``, on each imagined machine
     seconds: Array
     each: Array
 
     @property
     def cost(self) -> float:
-        """The share of the mix's time by which the cluster misses it, on the worst machine."""
-        return float(np.abs(self.miss).max())
+        """The share of the mix's time by which the cluster may miss it, on the worst machine."""
+        return float(np.abs(self.miss).max()) + self.doubt
+
+    @property
+    def members_share(self) -> float:
+        """The share of the mix's time that all members take, the mean over machines."""
+        return sum(member.share for member in self.members)
 
     @property
     def calls(self) -> int:
@@ -111,22 +125,38 @@ class Mix:
     def single(self, member: Member) -> Cluster:
         """A member that stands for itself."""
         total = member.seconds * (member.count / self.rounds)
-        return self._cluster((member,), member.block, member.block, total, member.seconds)
+        return self._cluster((member,), member.block, member.block, total, member.seconds, 0.0)
 
-    def shrunk(self, cluster: Cluster, block: Block) -> Cluster:
-        """The same members with another block that stands for them."""
+    def shrunk(self, cluster: Cluster, block: Block, doubt: float) -> Cluster:
+        """The same members with another block that stands for them.
+
+        doubt: how far the machines are trusted in that, as a share of the cluster's time.
+        """
         each = seconds([block])[:, 0]
-        return self._cluster(cluster.members, cluster.center, block, cluster.seconds, each)
+        more = doubt * cluster.members_share
+        members, center, total = cluster.members, cluster.center, cluster.seconds
+        return self._cluster(members, center, block, total, each, cluster.doubt + more)
 
-    def joined(self, one: Cluster, other: Cluster) -> Cluster:
-        """Both clusters, with what stands for the one that takes more time."""
+    def joined(self, one: Cluster, other: Cluster, doubt: float) -> Cluster:
+        """Both clusters, with what stands for the one that takes more time.
+
+        doubt: how far the machines are trusted in that, as a share of the other one's time.
+        """
         first, second = sorted((one, other), key=_order)
         members = tuple(sorted((*first.members, *second.members), key=_member_order))
         total = first.seconds + second.seconds
-        return self._cluster(members, first.center, first.block, total, first.each)
+        more = doubt * second.members_share
+        doubts = first.doubt + second.doubt + more
+        return self._cluster(members, first.center, first.block, total, first.each, doubts)
 
     def _cluster(
-        self, members: tuple[Member, ...], center: Block, block: Block, total: Array, each: Array
+        self,
+        members: tuple[Member, ...],
+        center: Block,
+        block: Block,
+        total: Array,
+        each: Array,
+        doubt: float,
     ) -> Cluster:
         repeats = min(MOST_REPEATS, max(1, ceil(LEAST_SECONDS / float(each.max()))))
         calls = sum(member.count for member in members)
@@ -135,7 +165,9 @@ class Mix:
         multiplicity = float(np.exp(np.log(total / once).mean()))
         share = float((once / self.seconds).mean())
         miss = (multiplicity * once - total) / self.seconds
-        return Cluster(members, center, block, repeats, multiplicity, share, miss, total, each)
+        return Cluster(
+            members, center, block, repeats, multiplicity, share, miss, doubt, total, each
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +217,8 @@ class _Steps:
     def condensed(self) -> Condensed:
         """The clusters as they are now."""
         reduction = float(np.exp(np.log(self._mix.seconds / self._pass).mean()))
-        error = float(np.abs(self._miss).max())
+        doubts = [cluster.doubt for cluster in self._clusters.values()]
+        error = float(np.abs(self._miss).max()) + hypot(*doubts)
         return Condensed(tuple(self._clusters.values()), error, reduction)
 
     def take(self) -> bool:
@@ -220,30 +253,40 @@ class _Steps:
     def _offer(self, number: int) -> None:
         """Queue the steps that a cluster can be part of."""
         cluster = self._clusters[number]
-        for block in _halved(cluster.block):
-            self._push((number,), self._mix.shrunk(cluster, block))
-        for other in self._neighbours(number):
-            self._push((number, other), self._mix.joined(cluster, self._clusters[other]))
+        for block, doubt in _halved(cluster.block):
+            self._push((number,), self._mix.shrunk(cluster, block, doubt))
+        for other, doubt in self._neighbours(number):
+            self._push((number, other), self._mix.joined(cluster, self._clusters[other], doubt))
 
-    def _neighbours(self, number: int) -> list[int]:
-        """Those of the same kind that are nearest in size, and as many of another structure."""
+    def _neighbours(self, number: int) -> list[tuple[int, float]]:
+        """Those of the same kind that are nearest in size, and as many of another structure.
+
+        With how far the machines are trusted in a join.
+        """
         kind = self._kinds[number]
         like = self._like[leader_of(self._clusters[number].center)] - {number}
         same = [other for other in like if self._kinds[other] == kind]
         others = [other for other in like if self._kinds[other] != kind]
         return [*self._nearest(number, same), *self._nearest(number, others)]
 
-    def _nearest(self, number: int, others: Sequence[int]) -> list[int]:
+    def _nearest(self, number: int, others: Sequence[int]) -> list[tuple[int, float]]:
         own = self._sizes[number]
         leads = len(sizes(self._clusters[number].center.calls[0]))
 
-        def far(other):
+        def far(other: int) -> float:
             theirs = self._sizes[other]
             same = self._kinds[other] == self._kinds[number]
             return apart(own, theirs) if same else apart(own[:leads], theirs[:leads])
 
         nearest = sorted((far(other), other) for other in others)
-        return [other for far, other in nearest[:NEIGHBOURS] if far <= MOST_APART]
+        return [
+            (other, DOUBT_OF_OCTAVE * octaves + self._doubt_of_structure(number, other))
+            for octaves, other in nearest[:NEIGHBOURS]
+            if octaves <= MOST_APART
+        ]
+
+    def _doubt_of_structure(self, one: int, other: int) -> float:
+        return 0.0 if self._kinds[one] == self._kinds[other] else DOUBT_OF_STRUCTURE
 
     def _push(self, old: tuple[int, ...], new: Cluster) -> None:
         before = [self._clusters[number] for number in old]
@@ -266,19 +309,23 @@ def _rounds(times: Array, counts: Sequence[int]) -> int:
     return 1
 
 
-def _halved(block: Block) -> Iterator[Block]:
-    """The block with half of one of its widths, for each that is large enough."""
+def _halved(block: Block) -> Iterator[tuple[Block, float]]:
+    """The block with half of one of its widths, for each that is large enough.
+
+    With how far the machines are trusted in that.
+    """
     widths = blocks.widths(block)
-    for index, (width, least) in enumerate(zip(widths, blocks.least_widths(block), strict=True)):
+    kinds = zip(widths, blocks.least_widths(block), blocks.repeats_in(block), strict=True)
+    for index, (width, least, repeats) in enumerate(kinds):
         if width >= 2 * least:
             halved = (*widths[:index], width // 2, *widths[index + 1 :])
             smaller = blocks.with_widths(block, halved)
             if smaller is not None:
-                yield smaller
+                yield smaller, DOUBT_OF_REPETITIONS if repeats else DOUBT_OF_WIDTH
 
 
 def _order(cluster: Cluster) -> tuple[float, tuple[str, ...]]:
-    return (-sum(member.share for member in cluster.members), _spelling(cluster.center))
+    return (-cluster.members_share, _spelling(cluster.center))
 
 
 def _member_order(member: Member) -> tuple[float, tuple[str, ...]]:

@@ -9,7 +9,7 @@ cheap and dear launches, little and much parallelism to fill, small and large ca
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from functools import cache
 from itertools import product
 from math import prod
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aimatrix import ops
-from aimatrix.analysis.likeness import launches, products
+from aimatrix.analysis.likeness import instructions, launches, products
 from aimatrix.model.block import Block
 from aimatrix.model.calls import OpCall
 from aimatrix.ops.dtypes import bits
@@ -70,8 +70,9 @@ MACHINES = tuple(
 def seconds(blocks: Sequence[Block], machines: Sequence[Machine] = MACHINES) -> Array:
     """Seconds of each block on each machine, of shape (machines, blocks).
 
-    The sum over its operators of a roofline with a launch in front: launch + max(MACs / reached
-    rate, bytes / bandwidth).
+    The sum over its operators of a roofline with a launch in front: launch + the larger one of
+    MACs / reached rate and bytes / bandwidth, where they are far apart; where they are not, the
+    root of the sum of their squares: no machine does the one wholly behind the other.
     """
     if not blocks:
         return np.zeros((len(machines), 0))
@@ -87,42 +88,42 @@ class _Operators:
     """What each operator of some blocks asks of a machine, each of shape (operators,).
 
     cold: bytes of weights. warm: of activations that come from or go outside of the block. inner:
-    of those that stay inside. sides: of shape (operators, 3). starts: launches. follows: whether it
-    takes what another one of its block puts out.
+    of those that stay inside. again: of weights that are read again, as at each step of a recurrent
+    layer; resident: how many of these there are. starts: launches. follows: whether it takes what
+    another one of its block puts out. sides: of shape (operators, 3).
     """
 
     macs: Array
     cold: Array
     warm: Array
     inner: Array
+    again: Array
+    resident: Array
     warps: Array
-    sides: Array
     starts: Array
     follows: Array
+    sides: Array
 
     @classmethod
     def of(cls, blocks: Sequence[Block]) -> _Operators:
         """Those of ``blocks``, one block's after the other's."""
         rows = [row for block in blocks for row in _rows(block)]
-        macs, cold, warm, inner, warps, starts, follows = np.array(
-            [row[:-1] for row in rows], dtype=float
-        ).T
-        sides = np.array([row[-1] for row in rows], dtype=float)
-        return cls(macs, cold, warm, inner, warps, sides, starts, follows)
+        names = [field.name for field in fields(cls)]
+        columns = zip(names, zip(*rows, strict=True), strict=True)
+        return cls(**{name: np.array(column, dtype=float) for name, column in columns})
 
 
 def _rows(block: Block) -> Iterator[tuple[Any, ...]]:
-    """For each operator of a block: MACs, cold, warm and inner bytes, warps, launches, whether it
-    follows another, sides.
-    """
+    """For each operator of a block, what `_Operators` has of it, in its order."""
     taken = block.taken()
     for number, (call, sources) in enumerate(zip(block.calls, block.sources, strict=True)):
-        macs, moved, written, warps, cold, sides, starts = _asked(call)
+        macs, moved, written, cold, again, resident, warps, starts, sides = _asked(call)
         inner = _taken_bytes(call, sources) if any(s is not None for s in sources) else 0
         inner += written if number in taken else 0
         follows = any(source is not None for source in sources)
         warm = max(0, moved - cold - inner)
-        yield (macs, cold, warm, min(inner, moved), warps, starts, follows, sides)
+        inner = min(inner, moved)
+        yield (macs, cold, warm, inner, again, resident, warps, starts, follows, sides)
 
 
 @cache
@@ -130,15 +131,11 @@ def _asked(call: OpCall) -> tuple[Any, ...]:
     cost = ops.cost(call)
     cold = min(cost.bytes, _weight_bytes(call))
     warps = max(1, cost.warps or 1)
-    return (
-        cost.macs or 0,
-        cost.bytes,
-        cost.bytes_written,
-        warps,
-        cold,
-        products(call),
-        launches(call),
-    )
+    starts = launches(call)
+    steps = call["steps"] if starts > 1 else 1
+    again, resident = cold * (steps - 1), cold * steps // starts
+    moved = (cost.bytes, cost.bytes_written, cold, again, resident)
+    return ((cost.macs or 0) + instructions(call), *moved, warps, starts, products(call))
 
 
 def _taken_bytes(call: OpCall, sources: Sequence[int | None]) -> int:
@@ -181,7 +178,13 @@ def _on(on: _Columns, asked: _Operators) -> Array:
     reached = reached * asked.warps / (asked.warps + on.fill)
     warm = asked.warm + np.where(on.fuses, 0.0, asked.inner)
     cached = on.cache / (on.cache + warm)
-    transfer = (asked.cold + warm / (1 + (CACHE_SPEEDUP - 1) * cached)) / on.bandwidth
+    kept = on.cache / (on.cache + asked.resident)
+    moved = (
+        asked.cold
+        + warm / (1 + (CACHE_SPEEDUP - 1) * cached)
+        + asked.again / (1 + (CACHE_SPEEDUP - 1) * kept)
+    )
+    transfer = moved / on.bandwidth
     launch = on.launch * asked.starts * (1 - on.fuses * asked.follows)
-    result: Array = launch + np.maximum(asked.macs / (on.bandwidth * on.ridge * reached), transfer)
+    result: Array = launch + np.hypot(asked.macs / (on.bandwidth * on.ridge * reached), transfer)
     return result

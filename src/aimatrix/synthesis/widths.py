@@ -23,6 +23,8 @@ GENERATIONS = 20
 ENOUGH = 2e-3
 #: how far a mutation goes, as the deviation of the logarithm of a width
 STEP = 0.3
+#: the factor by which a width may change at most: farther off, kernels are others
+MOST_FACTOR = 1.25
 #: widths are multiples of this where they were: kernels are tuned for round ones
 MOST_GRAIN = 16
 
@@ -89,7 +91,9 @@ def find_widths(start: Block, target: Target, rng: np.random.Generator) -> tuple
         fresh = {
             widths: block
             for widths in bred
-            if widths not in errors and (block := blocks.with_widths(start, widths)) is not None
+            if widths not in errors
+            and all(_is_near(*pair) for pair in zip(widths, first, strict=True))
+            and (block := blocks.with_widths(start, widths)) is not None
         }
         errors.update(zip(fresh, target.errors(list(fresh.values())), strict=True))
         bred = [widths for widths in bred if widths in errors]
@@ -100,10 +104,14 @@ def find_widths(start: Block, target: Target, rng: np.random.Generator) -> tuple
     return blocks.with_widths(start, best) or start, errors[best]
 
 
+def _is_near(width: int, start: int) -> bool:
+    return start <= width * MOST_FACTOR and width <= start * MOST_FACTOR
+
+
 def _grain(width: int) -> int:
-    """The largest power of two that divides a width, at most an eighth of it and `MOST_GRAIN`."""
+    """The largest power of two that divides a width, at most a quarter of it and `MOST_GRAIN`."""
     grain = MOST_GRAIN
-    while grain > 1 and (width % grain or width < 8 * grain):
+    while grain > 1 and (width % grain or width < 4 * grain):
         grain //= 2
     return grain
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 from aimatrix import backends
+from aimatrix.analysis.blocks import find_blocks
 from aimatrix.backends import Backend, Pass
 from aimatrix.backends.allocator import keep_freed_memory
 from aimatrix.errors import MissingPackageError, UnsupportedError
@@ -114,7 +116,10 @@ def _prepare(
         prepared.left_out.append(LeftOut(name=application.name, reason=reason))
     else:
         prepared.passes[application.name] = passes
-        prepared.executions[application.name] = attribute(recorded.calls, benchmark)
+        known = [call for call in recorded.calls if call.family != "unknown"]
+        prepared.executions[application.name] = attribute(
+            find_blocks(Counter(known), recorded.pairs), benchmark
+        )
 
 
 def _by_class(applications: Sequence[Application]) -> dict[str, list[Application]]:

@@ -73,8 +73,10 @@ def _selected(name: str, arguments: Arguments) -> Translation:
     """What is read has the shape of the index, or has it along one axis."""
     index = shapes(arguments, "index", "indices")[0]
     shape = arguments["self"].shape
-    read = _replaced(shape, arguments["dim"], prod(index)) if name == "index_select" else index
-    return name, _moved([read], [read], prod(index))
+    if name != "index_select":
+        return name, _moved([index], [index], prod(index))
+    read = _replaced(shape, arguments["dim"], prod(index))
+    return name, _of_table(shape, arguments["dim"], _moved([read], [read], prod(index)))
 
 
 def _indexed(_: str, arguments: Arguments) -> Translation:
@@ -136,7 +138,8 @@ def _written_along(name: str, arguments: Arguments) -> Translation:
     written = _replaced(shape, arguments["dim"], index)
     source = [written] if shapes(arguments, "source") else []
     adding = [written] if name in ("index_add", "index_reduce") else []
-    return name, _moved([*source, *adding], [written], index)
+    moved = _moved([*source, *adding], [written], index)
+    return name, _of_table(shape, arguments["dim"], moved)
 
 
 def _into_zeros(name: str, arguments: Arguments) -> Translation:
@@ -198,6 +201,11 @@ def _replaced(shape: Shape, axis: int, size: int) -> Shape:
         return ()
     axis %= len(shape)
     return (*shape[:axis], size, *shape[axis + 1 :])
+
+
+def _of_table(shape: Shape, axis: int, moved: dict[str, Any]) -> dict[str, Any]:
+    """With the rows that there are to choose from, where whole rows are."""
+    return {**moved, "rows": shape[0]} if len(shape) > 1 and axis % len(shape) == 0 else moved
 
 
 def _moved(inputs: list[Shape], outputs: list[Any], indices: int) -> dict[str, Any]:

@@ -9,6 +9,15 @@ from aimatrix.dialects.operands import inputs, operand, outputs, shape
 from aimatrix.dialects.rule import Arguments, Rule, Shape, Translation, same
 
 
+def _gathered(_: str, arguments: Arguments) -> Translation:
+    """As `_chosen`; where whole rows are, with the rows that there are to choose from."""
+    read, table = outputs(arguments)[0], shape(arguments, 0)
+    moved = _moved([read], [read], prod(shape(arguments, 1)))
+    if len(table) > 1 and arguments.get("axis", 0) % len(table) == 0:
+        moved["rows"] = table[0]
+    return "index_select", moved
+
+
 def _chosen(kind: str) -> Rule:
     """Of an operator that reads what it gives out of a tensor, at the places of its second."""
 
@@ -95,7 +104,7 @@ _SCATTER = Rule("indexing", _written)
 
 RULES: dict[str, Rule] = {
     **same(
-        _chosen("index_select"),
+        Rule("indexing", _gathered, ("axis",)),
         "Gather ai.onnx.ml::ArrayFeatureExtractor com.microsoft::GatherBlockQuantized",
     ),
     "com.microsoft::RelativePositionBias": Rule("indexing", _relative),
