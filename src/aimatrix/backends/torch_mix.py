@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from aimatrix.backends import torch_operators
+from aimatrix.backends.blocks import calls_of
 from aimatrix.model.calls import OpCall
 from aimatrix.model.mix import BlockOperator, MixBenchmark, MixStage
 from aimatrix.ops.operand import Operand
@@ -34,7 +35,7 @@ class Stage:
     """One stage: its block of operators, once for each of ``repeats`` sets of tensors."""
 
     def __init__(self, stage: MixStage, dtypes: tuple[str, str], random: torch.Generator) -> None:
-        calls = [_cast(call, *dtypes) for call in stage.calls]
+        calls = calls_of(stage, *dtypes)
         self._steps = [_step(each, call) for each, call in zip(stage.operators, calls, strict=True)]
         self._repeats = stage.repeats
         self.tensors = [
@@ -82,7 +83,3 @@ def _as(value: Any, shape: tuple[int, ...]) -> torch.Tensor:
     elements = prod(shape)
     flat = tensor.reshape(-1)
     return (flat if len(flat) == elements else flat[:elements]).view(shape)
-
-
-def _cast(call: OpCall, old: str, new: str) -> OpCall:
-    return call.with_dtype(new) if call.dtype == old else call
