@@ -54,20 +54,22 @@ def build_stage(stage: MixStage, dtypes: tuple[str, str], random: torch.Generato
         ends += values[-1]
         for number, (first, *more) in enumerate(values[:-1]):
             others += more if number in taken else [first, *more]
-    for value in (*ends, *others):
-        graph.output(_made(graph, value))
+    for value in _made(graph, [*ends, *others]):
+        graph.output(value)
     return graph.model("aimatrix_mix_stage")
 
 
-def _made(graph: Graph, value: Value) -> Value:
-    """What a graph can put out: of a view or of a constant, which it does nothing for, an element.
+def _made(graph: Graph, values: Sequence[Value]) -> list[Value]:
+    """Those that nodes make: not views of what comes from outside, nor fills, which are constants.
 
-    To put it out as a whole would be a copy, which no application makes.
+    A graph does nothing for these, and to put them out would be copies that no application makes.
+    Where there are no others, an element of the first, as a graph has to put out something.
     """
-    if graph.makes(value):
-        return value
-    element = onnx_operators.first(graph, value, (min(1, value.elements),))
-    return graph.node("Identity", element)
+    made = [value for value in values if graph.makes(value)]
+    if made:
+        return made
+    element = onnx_operators.first(graph, values[0], (min(1, values[0].elements),))
+    return [graph.node("Identity", element)]
 
 
 def _block(
@@ -95,6 +97,8 @@ def _block(
 
 def _own(graph: Graph, operand: Operand, dtype: str, random: torch.Generator) -> Value:
     array: np.ndarray = tensor(operand, dtype, random).numpy()
+    if not array.size:  # some runtimes drop an input without a number in it
+        return graph.constant(array, array.dtype.name)
     return graph.weight(array) if operand.role == "weight" else graph.input(array)
 
 

@@ -150,7 +150,7 @@ def _pooling(graph: Graph, call: OpCall, values: Sequence[Value]) -> Sequence[Va
     if call.kind.startswith("adaptive"):
         return [_adaptive_pooling(graph, call, values[0], averages)]
     window = {
-        "kernel_shape": call["kernel_size"],
+        "kernel_shape": _inside(call),
         "strides": call["stride"],
         "pads": (*call["padding"], *call["padding"]),
         "ceil_mode": int(call["ceil_mode"]),
@@ -158,6 +158,13 @@ def _pooling(graph: Graph, call: OpCall, values: Sequence[Value]) -> Sequence[Va
     if averages:
         return [graph.node("AveragePool", *values, **window, count_include_pad=1)]
     return [graph.node("MaxPool", *values, **window, dilations=call["dilation"])]
+
+
+def _inside(call: OpCall) -> list[int]:
+    """The kernel, as far as it is over the input: some runtimes refuse one that is larger."""
+    rooms = [side + 2 * pad for side, pad in zip(call["input_size"], call["padding"], strict=True)]
+    fits = [-(-room // apart) for room, apart in zip(rooms, call["dilation"], strict=True)]
+    return list(map(min, call["kernel_size"], fits))
 
 
 def _adaptive_pooling(graph: Graph, call: OpCall, x: Value, averages: bool) -> Value:

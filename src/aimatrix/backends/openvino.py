@@ -178,7 +178,7 @@ def _tensor(value: Any) -> Any:
 
     if not isinstance(value, np.ndarray):
         return value
-    array = np.ascontiguousarray(value)
+    array = np.ascontiguousarray(value).reshape(value.shape)  # a scalar would get an axis
     return openvino.Tensor(array, shared_memory=array.size > 0)
 
 
