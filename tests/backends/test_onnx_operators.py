@@ -144,8 +144,12 @@ def test_a_copy_moves_numbers() -> None:
 
 @pytest.mark.parametrize("kind", ["view", "fill"])
 def test_what_costs_a_graph_nothing_is_not_copied(kind: str) -> None:
-    model = built(alone(call("movement", kind, inputs=((64, 64),))))
-    assert [output.size for output in run(model)] == [1]
+    single = call("movement", kind, inputs=((64, 64),))
+    assert [output.size for output in run(built(alone(single)))] == [1]
+    own = (single, ops.alone(single))
+    assert [output.size for output in run(built(block(own, own, repeats=3)))] == [1]
+    behind = run(built(block((gelu(4, 8), (None,)), own, repeats=2)))
+    assert [output.shape for output in behind] == [(4, 8), (4, 8)]
 
 
 def test_a_linear_layer_and_attention_are_spelled_as_the_exporter_spells_them() -> None:

@@ -141,13 +141,14 @@ class Graph:
             self._outputs.append(value)
 
     def model(self, name: str) -> OnnxModel:
-        """What was built."""
-        offsets = _offsets(self._weights)
-        stored = [_stored(key, array, offsets[key]) for key, array in self._weights.items()]
+        """What was built, without inputs and weights that no node takes."""
+        weights, inputs = self._taken(self._weights), self._taken(self._inputs)
+        offsets = _offsets(weights)
+        stored = [_stored(key, array, offsets[key]) for key, array in weights.items()]
         graph = helper.make_graph(
             self._nodes,
             name,
-            [_info(_of(key, array)) for key, array in self._inputs.items()],
+            [_info(_of(key, array)) for key, array in inputs.items()],
             [_info(value) for value in self._outputs],
             [*self._constants.values(), *stored],
         )
@@ -159,7 +160,11 @@ class Graph:
             producer_version=VERSION,
         )
         content: bytes = model.SerializeToString(deterministic=True)
-        return OnnxModel(content, self._weights, offsets, tuple(self._inputs.values()))
+        return OnnxModel(content, weights, offsets, tuple(inputs.values()))
+
+    def _taken(self, among: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        names = {name for node in self._nodes for name in node.input}
+        return {name: array for name, array in among.items() if name in names}
 
     def _kept(self, among: dict[str, np.ndarray], prefix: str, array: np.ndarray) -> Value:
         name = f"{prefix}_{len(among)}"
