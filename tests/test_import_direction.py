@@ -23,7 +23,10 @@ LAYERS = (
     {"__main__"},
 )
 RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
-FRAMEWORKS = {"torch", "torchvision", "torchaudio", "onnx", "onnxruntime", "onnxscript", "jax"}
+FRAMEWORKS = {
+    *("torch", "torchvision", "torchaudio", "jax"),
+    *("onnx", "onnxruntime", "onnxscript", "openvino"),
+}
 ADAPTERS = {"monitoring", "importers", "backends", "applications"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -15,7 +16,7 @@ from aimatrix.errors import InputError, MissingPackageError, UnsupportedError
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.calls import OpCall
 from aimatrix.model.result import Platform
-from mix_builders import small_mix
+from mix_builders import gelu, make_mix, make_mix_stage, small_mix
 
 # torch's compiler and exporter warn about internals of their own
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -25,8 +26,10 @@ BACKENDS = {
     "torch": "torch",
     "torch-compile": "torch",
     "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
     "null": "aimatrix",
 }
+ONLY_INFER = ("onnxruntime", "openvino")
 ENVIRONMENT = {"cpu", "cores", "os", "python", "aimatrix", "framework", "dtype", "threads"}
 
 
@@ -109,14 +112,9 @@ def test_computes_what_the_specification_says(
     assert_equal_outputs(outputs, [expected])
 
 
-def test_times_each_stage_of_a_mix_or_says_that_it_does_not(
-    backend: Backend, platform: Platform
-) -> None:
-    if backend.name == "onnxruntime":
-        with pytest.raises(UnsupportedError, match="mixes"):
-            backend.prepare_mix(small_mix(), platform)
-        return
+def test_times_each_stage_of_a_mix(backend: Backend, platform: Platform) -> None:
     prepared = backend.prepare_mix(small_mix(), platform)
+    assert prepared.missing == frozenset()
     for _ in range(2):
         seconds = prepared.run()
         assert len(seconds) == 2
@@ -124,11 +122,30 @@ def test_times_each_stage_of_a_mix_or_says_that_it_does_not(
 
 
 def test_computes_the_same_mix(backend: Backend, platform: Platform) -> None:
-    if backend.name in ("onnxruntime", "null"):
+    if backend.name == "null":
         return
     outputs = backend.prepare_mix(small_mix(), platform).outputs()
     eager = backends.get("torch").prepare_mix(small_mix(), Platform(backend="torch"))
     assert_equal_outputs(outputs, eager.outputs())
+
+
+def test_stages_that_train_run_or_are_missing_and_take_no_time(
+    backend: Backend, platform: Platform
+) -> None:
+    step = replace(gelu(4, 64), phase="optimizer")
+    mix = make_mix(make_mix_stage("step", step), make_mix_stage("gelu", gelu(4, 64)))
+    prepared = backend.prepare_mix(mix, platform)
+    assert prepared.missing == ({0} if backend.name in ONLY_INFER else set())
+    seconds = prepared.run()
+    assert [number for number, value in enumerate(seconds) if value == 0] == [*prepared.missing]
+
+
+def test_a_mix_of_which_nothing_runs_is_refused(backend: Backend, platform: Platform) -> None:
+    if backend.name not in ONLY_INFER:
+        return
+    mix = make_mix(make_mix_stage("step", replace(gelu(4, 64), phase="optimizer")))
+    with pytest.raises(UnsupportedError, match="all stages of the mix train"):
+        backend.prepare_mix(mix, platform)
 
 
 def test_adds_loose_convolutions_up_in_their_buckets(backend: Backend, platform: Platform) -> None:
@@ -156,7 +173,7 @@ def test_no_convolutions_take_no_time(backend: Backend, platform: Platform) -> N
 
 def test_runs_an_application(backend: Backend, platform: Platform) -> None:
     torch = pytest.importorskip("torch")
-    if backend.name == "onnxruntime":
+    if backend.name in ONLY_INFER:
         pytest.importorskip("onnxscript")
     module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Dropout(), torch.nn.ReLU())
     x = torch.rand(1, 3, 12, 12)
@@ -207,5 +224,5 @@ def test_a_missing_package_is_named_with_its_installation(
 
 
 def test_an_unknown_backend_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="torch, torch-compile, onnxruntime, null"):
+    with pytest.raises(InputError, match="torch, torch-compile, onnxruntime, openvino, null"):
         backends.get("abacus")

@@ -68,3 +68,9 @@ def test_the_weights_of_a_layer_are_told_from_its_activations() -> None:
     assert roles["sdpa"] == ["activation"] * 3
     assert roles["embedding"] == ["weight", "index"]
     assert roles["conv2d backward"] == ["activation", "activation", "weight"]
+
+
+def test_what_reads_nothing_takes_no_tensor_and_an_operator_that_none_lays_out_one() -> None:
+    assert ops.alone(CALLS["fill"]) == ()
+    unknown = OpCall.create("unknown", "aten::new", {"inputs": ((2, 3),)})
+    assert ops.alone(unknown) == (None,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ import pytest
 from aimatrix import backends
 from aimatrix.backends import Pass
 from aimatrix.backends.null import Null
+from aimatrix.cli.tables import print_run
 from aimatrix.errors import InputError, UnsupportedError
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.result import Platform, RunResult
 from aimatrix.runner import run_benchmark
 from aimatrix.store import documents
 from benchmark_builders import make_benchmark, make_layer, make_stage
+from mix_builders import small_mix
 
 NULL = Platform(backend="null")
 
@@ -67,6 +70,23 @@ def test_stops_once_the_time_is_steady_and_keeps_every_sample(small_benchmark: B
     assert result.steady
     assert all(len(stage.timing.samples) == len(samples) for stage in result.stages)
     assert result.predicted_seconds == 2.0 + 1.0 + 0.5 + 1.0
+
+
+def test_names_the_stages_that_are_not_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def prepare_mix(self: Null, *arguments: Any) -> Pass:
+        prepared = prepare(self, *arguments)
+        prepared.missing = frozenset({0})
+        return prepared
+
+    prepare = Null.prepare_mix
+    monkeypatch.setattr(Null, "prepare_mix", prepare_mix)
+    result = run_benchmark(small_mix(), Null(), NULL)
+    assert result.not_run == ("linear",)
+    assert [stage.name for stage in result.stages] == ["gelu"]
+    print_run(result)
+    assert "does not run: linear" in capsys.readouterr().out
 
 
 def test_says_when_time_is_up_before_it_is_steady(small_benchmark: Benchmark) -> None:

@@ -102,6 +102,24 @@ def test_an_application_that_does_not_run_is_left_out_of_both_sides(
     assert [row.name for row in fidelity.classes] == ["tiny"]
 
 
+def test_an_application_that_needs_a_stage_that_is_not_run_is_left_out(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare_mix(self: Null, *arguments: Any) -> Pass:
+        prepared = prepare(self, *arguments)
+        prepared.missing = frozenset({2})
+        return prepared
+
+    prepare = Null.prepare_mix
+    monkeypatch.setattr(Null, "prepare_mix", prepare_mix)
+    fidelity = measure_mix(MIX, suite, NULL, time_limit=0.1, record=record)
+    assert [item.name for item in fidelity.left_out] == ["large"]
+    assert "'gelu'" in fidelity.left_out[0].reason
+    assert [item.name for item in fidelity.applications] == ["small"]
+    assert fidelity.whole is not None
+    assert fidelity.whole.real.median == pytest.approx(1e-3)
+
+
 def test_nothing_is_compared_where_nothing_runs(
     suite: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:

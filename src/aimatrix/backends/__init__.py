@@ -20,6 +20,7 @@ _BUILT_IN = {
     "torch": "aimatrix.backends.torch_eager:TorchEager",
     "torch-compile": "aimatrix.backends.torch_compile:TorchCompile",
     "onnxruntime": "aimatrix.backends.onnx_runtime:OnnxRuntime",
+    "openvino": "aimatrix.backends.openvino:OpenVino",
     "null": "aimatrix.backends.null:Null",
 }
 

@@ -16,7 +16,12 @@ from aimatrix.model.result import Platform
 
 
 class Pass(ABC):
-    """Prepared work that can be run again and again on one platform."""
+    """Prepared work that can be run again and again on one platform.
+
+    missing: the numbers of the parts that the platform cannot run; they take 0.0 seconds.
+    """
+
+    missing: frozenset[int] = frozenset()
 
     @abstractmethod
     def run(self) -> list[float]:
@@ -59,7 +64,8 @@ class Backend(ABC):
     def prepare_mix(self, benchmark: MixBenchmark, platform: Platform) -> Pass:
         """The stages of a mix (`docs/mix.md`); seconds per stage.
 
-        Raises UnsupportedError where a backend lays out convolutions alone.
+        Where a backend runs inference alone, the stages that train are `Pass.missing`. Raises
+        UnsupportedError where it lays out convolutions alone, or where all stages are missing.
         """
         raise UnsupportedError(f"the backend {self.name} does not run mixes of all operators")
 

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aimatrix.backends.backend import Backend, Pass, first_line
+from aimatrix.backends.backend import Backend, Pass
+from aimatrix.backends.bound import Bound, BoundMix
 from aimatrix.backends.environment import host_environment
 from aimatrix.backends.loose import operands, runs
+from aimatrix.backends.onnx_export import check_module, exported
 from aimatrix.benchmark import layout
 from aimatrix.errors import MissingPackageError, UnsupportedError
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.calls import OpCall
+from aimatrix.model.mix import MixBenchmark
 from aimatrix.model.result import Platform
+
+if TYPE_CHECKING:
+    from aimatrix.backends.onnx_graph import OnnxModel
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -75,6 +79,23 @@ class OnnxRuntime(Backend):
             )
         )
 
+    def prepare_mix(self, benchmark: MixBenchmark, platform: Platform) -> Pass:
+        """One session per stage; stages that train are missing."""
+        self.check(platform)
+        if find_spec("torch") is None:
+            raise MissingPackageError("torch", "a mix on the backend onnxruntime")
+        from aimatrix.backends.onnx_mix import build_stages
+
+        return self.tried(
+            lambda: BoundMix(
+                [
+                    (number, _BoundSession(model, platform))
+                    for number, model in build_stages(benchmark)
+                ],
+                len(benchmark.stages),
+            )
+        )
+
     def prepare_convolutions(
         self, calls: Sequence[OpCall], buckets: Sequence[int], platform: Platform
     ) -> Pass:
@@ -96,32 +117,26 @@ class OnnxRuntime(Backend):
         self, function: Callable[..., Any], inputs: Sequence[Any], platform: Platform
     ) -> Pass:
         """A torch module, exported to ONNX."""
-        self.check(platform)
-        if find_spec("torch") is None:
-            raise MissingPackageError("torch", "an application on the backend onnxruntime")
-        if find_spec("onnxscript") is None:
-            raise MissingPackageError("onnxscript", "an application on the backend onnxruntime")
-        import torch
-
-        if not isinstance(function, torch.nn.Module):
-            raise UnsupportedError(
-                f"it is a {type(function).__name__}, not a torch.nn.Module, so it cannot be"
-                " exported to ONNX"
-            )
 
         def make() -> Pass:
-            arrays = [_array(value) for value in inputs]
-            with tempfile.TemporaryDirectory() as folder:
-                session = _Session(str(_export_module(function, inputs, Path(folder))), platform)
+            with exported(function, inputs) as (path, arrays):
+                session = _Session(str(path), platform)
             return _ApplicationPass(session, [session.place(array) for array in arrays])
 
+        self.check(platform)
+        check_module(function, self.name)
         return self.tried(make)
 
 
 class _Session:
     """An inference session with its settings; values in and out stay on its device."""
 
-    def __init__(self, model: bytes | str, platform: Platform) -> None:
+    def __init__(
+        self,
+        model: bytes | str,
+        platform: Platform,
+        weights: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -130,6 +145,8 @@ class _Session:
         options.log_severity_level = 3  # its warnings are about our models' constants
         # a stage's threads must not go on spinning on the cores of the next stage's
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        given = {name: _shared(array) for name, array in (weights or {}).items()}
+        options.add_external_initializers(list(given), list(given.values()))
         self._device, self._index = _place(platform)
         provider = (_PROVIDERS[self._device], _provider_options(self._device, self._index))
         self.session = onnxruntime.InferenceSession(model, options, providers=[provider])
@@ -142,16 +159,38 @@ class _Session:
 
         return onnxruntime.OrtValue.ortvalue_from_numpy(array, self._device, self._index)
 
-    def run(self, values: Sequence[Any]) -> list[Any]:
-        """The outputs for ``values``, in the order of the model's inputs; waits for them."""
+    def bound(self, values: Sequence[Any]) -> Any:
+        """A binding of ``values``, in the order of the model's inputs, and of the outputs."""
         binding = self.session.io_binding()
         for name, value in zip(self.input_names, values, strict=True):
             binding.bind_ortvalue_input(name, value)
         for name in self.output_names:
             binding.bind_output(name, self._device, self._index)
+        return binding
+
+    def run(self, values: Sequence[Any]) -> list[Any]:
+        """The outputs for ``values``, in the order of the model's inputs; waits for them."""
+        binding = self.bound(values)
         self.session.run_with_iobinding(binding)
         binding.synchronize_outputs()
         return list(binding.get_outputs())
+
+
+class _BoundSession(Bound):
+    """A stage of a mix; its weights are not kept beside what the session makes of them."""
+
+    def __init__(self, model: OnnxModel, platform: Platform) -> None:
+        self._session = _Session(model.content, platform, model.weights)
+        self._binding = self._session.bound([self._session.place(x) for x in model.inputs])
+
+    def run(self) -> None:
+        """As `Bound.run`; from the second run on into the outputs of the first."""
+        self._session.session.run_with_iobinding(self._binding)
+        self._binding.synchronize_outputs()
+
+    def outputs(self) -> list[np.ndarray]:
+        """As `Bound.outputs`."""
+        return [value.numpy().astype(np.float32) for value in self._binding.get_outputs()]
 
 
 class _StagePass(Pass):
@@ -223,30 +262,13 @@ def _place(platform: Platform) -> tuple[str, int]:
     return device[1], int(device[2] or 0)
 
 
+def _shared(array: np.ndarray) -> Any:
+    """An array on the host, not copied."""
+    import onnxruntime
+
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+
+
 def _provider_options(device: str, index: int) -> dict[str, Any]:
     # float32 is to mean float32: by default convolutions on CUDA are rounded to TF32
     return {"device_id": index, "use_tf32": 0} if device == "cuda" else {}
-
-
-def _array(value: Any) -> np.ndarray:
-    if not hasattr(value, "numpy"):
-        raise UnsupportedError(
-            f"an input is a {type(value).__name__}, not a tensor, so the application cannot be"
-            " exported to ONNX"
-        )
-    array: np.ndarray = value.detach().cpu().numpy()
-    return array
-
-
-def _export_module(module: Any, inputs: Sequence[Any], folder: Path) -> Path:
-    """Write a torch module as ONNX. Raises UnsupportedError when torch cannot."""
-    import torch
-
-    path = folder / "application.onnx"
-    try:
-        torch.onnx.export(
-            module.eval(), tuple(inputs), path, dynamo=True, external_data=True, verbose=False
-        )
-    except Exception as error:  # the exporter raises whatever its many parts raise
-        raise UnsupportedError(f"torch cannot export it to ONNX: {first_line(error)}") from error
-    return path

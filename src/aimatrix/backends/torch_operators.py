@@ -13,10 +13,10 @@ import torch
 from torch.nn import functional
 
 from aimatrix import ops
+from aimatrix.backends.blocks import copied
 from aimatrix.model.calls import OpCall
 from aimatrix.ops import convolution, matmul
-from aimatrix.ops.dtypes import itemsize
-from aimatrix.ops.operand import Operand, activation
+from aimatrix.ops.operand import Operand
 
 Function = Callable[..., Any]
 
@@ -81,10 +81,7 @@ _REDUCTIONS: dict[str, Function] = {
 def operands(call: OpCall) -> tuple[Operand, ...]:
     """The tensors that `function` of the call takes."""
     known = None if stands_in(call) else ops.operands(call)
-    if known is not None:
-        return known
-    cost = ops.cost(call)
-    return (activation(max(1, cost.bytes // 2 // itemsize("float32")), dtype="float32"),)
+    return (copied(call),) if known is None else known
 
 
 def stands_in(call: OpCall) -> bool:
@@ -362,9 +359,8 @@ def _sorting(call: OpCall) -> Function:
 
 
 def _resampling(call: OpCall) -> Function:
-    modes = {"nearest": "nearest", "linear": "linear", "bilinear": "bilinear", "bicubic": "bicubic"}
-    word = call.kind.removeprefix("upsample_")[:-2].removesuffix("_exact")
-    mode = modes.get(word.lstrip("_"), "nearest")
+    word = call.kind.removeprefix("upsample_")[:-2]
+    mode = word if word in ("linear", "bilinear", "trilinear", "bicubic") else "nearest"
     size = call["outputs"][0][2:]
     return lambda x: functional.interpolate(x, size=size, mode=mode)
 

@@ -155,6 +155,9 @@ def print_run(result: RunResult) -> None:
     title = f"{result.platform.name}: {len(result.total.samples)} passes"
     print_table(title, ["", "median ms", "p10", "p90", "spread"], rows)
     print(f"\npredicted time of the mix: {_ms(result.predicted_seconds)} ms")
+    if result.not_run:
+        print(f"without the stages that {result.platform.backend} does not run:", end=" ")
+        print(", ".join(result.not_run))
     if not result.steady:
         print("the spread stayed large until the time limit: the machine was not quiet")
 

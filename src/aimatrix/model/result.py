@@ -99,6 +99,7 @@ class RunResult(Artefact):
 
     total: whole passes. predicted_seconds: the mix's time, the sum of multiplicity x median time
     over the stages. steady: whether the spread was small before the time limit was reached.
+    not_run: the stages that the platform does not run; they are in none of the times.
     """
 
     SCHEMA: ClassVar[str] = "aimatrix.result"
@@ -111,6 +112,7 @@ class RunResult(Artefact):
     stages: tuple[StageTiming, ...]
     predicted_seconds: PositiveFloat
     steady: bool
+    not_run: tuple[str, ...] = ()
 
 
 class FidelityRow(Part):

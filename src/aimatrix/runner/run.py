@@ -44,6 +44,7 @@ def run_benchmark(
         prepared.run()
     passes = _repeat(prepared, time_limit, progress)
     named: Sequence[Stage | MixStage] = benchmark.stages
+    timed = zip(named, zip(*passes, strict=True), strict=True)
     stages = tuple(
         StageTiming(
             name=stage.name,
@@ -51,7 +52,8 @@ def run_benchmark(
             multiplicity=stage.multiplicity,
             timing=Timing(samples=samples),
         )
-        for stage, samples in zip(named, zip(*passes, strict=True), strict=True)
+        for number, (stage, samples) in enumerate(timed)
+        if number not in prepared.missing
     )
     total = _total(passes)
     return RunResult.create(
@@ -62,6 +64,7 @@ def run_benchmark(
         stages=stages,
         predicted_seconds=sum(stage.multiplicity * stage.timing.median for stage in stages),
         steady=_is_steady(passes),
+        not_run=tuple(named[number].name for number in sorted(prepared.missing)),
     )
 
 

@@ -50,9 +50,10 @@ def measure_mix(
 ) -> PlatformFidelity:
     """Measure the suite and the benchmark on ``platform`` for about ``time_limit`` seconds.
 
-    Applications that the platform cannot run are named in ``left_out``, and nothing of them is
-    predicted. Raises InputError for an application that cannot be made at all, UnsupportedError or
-    MissingPackageError where the platform does not run the benchmark.
+    Applications that the platform cannot run, or whose work is that of stages which it cannot run,
+    are named in ``left_out``, and nothing of them is predicted. Raises InputError for an
+    application that cannot be made at all, UnsupportedError or MissingPackageError where the
+    platform does not run the benchmark.
     """
     backend = backends.get(platform.backend)
     keep_freed_memory()
@@ -60,6 +61,7 @@ def measure_mix(
     for application in suite.applications:
         _prepare(prepared, application, suite, benchmark, backend, platform, record)
     own = backend.prepare_mix(benchmark, platform)
+    _leave_out(prepared, benchmark, own.missing)
     rounds = interleave([*prepared.passes.values(), own], time_limit) if prepared.passes else []
     stages = [median(samples) for samples in zip(*(times[-1] for times in rounds), strict=True)]
     real = {
@@ -120,6 +122,17 @@ def _prepare(
         prepared.executions[application.name] = attribute(
             find_blocks(Counter(known), recorded.pairs), benchmark
         )
+
+
+def _leave_out(prepared: _Prepared, benchmark: MixBenchmark, missing: frozenset[int]) -> None:
+    """Leave out what would be predicted without the stages that are not run, so too short."""
+    for name, executions in list(prepared.executions.items()):
+        needed = [benchmark.stages[number].name for number in missing if executions[number] > 0]
+        if needed:
+            stages = ", ".join(repr(stage) for stage in sorted(needed))
+            reason = f"its work is that of stages that the platform does not run: {stages}"
+            prepared.left_out.append(LeftOut(name=name, reason=reason))
+            del prepared.passes[name], prepared.executions[name]
 
 
 def _by_class(applications: Sequence[Application]) -> dict[str, list[Application]]:

@@ -1,0 +1,67 @@
+"""Applications for the runtimes of ONNX: torch modules, as torch exports them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aimatrix.backends.backend import first_line
+from aimatrix.errors import MissingPackageError, UnsupportedError
+
+
+def check_module(function: Callable[..., Any], backend: str) -> None:
+    """Return if torch can export it for the backend, as far as that shows beforehand.
+
+    Raises MissingPackageError without torch or onnxscript, UnsupportedError for a callable that is
+    no torch.nn.Module.
+    """
+    for package in ("torch", "onnxscript"):
+        if find_spec(package) is None:
+            raise MissingPackageError(package, f"an application on the backend {backend}")
+    import torch
+
+    if not isinstance(function, torch.nn.Module):
+        raise UnsupportedError(
+            f"it is a {type(function).__name__}, not a torch.nn.Module, so it cannot be"
+            " exported to ONNX"
+        )
+
+
+@contextmanager
+def exported(module: Any, inputs: Sequence[Any]) -> Iterator[tuple[Path, list[np.ndarray]]]:
+    """The file of the model, which is removed again, and the inputs as arrays.
+
+    Raises UnsupportedError when torch cannot export it.
+    """
+    arrays = [_array(value) for value in inputs]
+    with tempfile.TemporaryDirectory() as folder:
+        yield _export(module, inputs, Path(folder)), arrays
+
+
+def _array(value: Any) -> np.ndarray:
+    if not hasattr(value, "numpy"):
+        raise UnsupportedError(
+            f"an input is a {type(value).__name__}, not a tensor, so the application cannot be"
+            " exported to ONNX"
+        )
+    array: np.ndarray = value.detach().cpu().numpy()
+    return array
+
+
+def _export(module: Any, inputs: Sequence[Any], folder: Path) -> Path:
+    import torch
+
+    path = folder / "application.onnx"
+    try:
+        torch.onnx.export(
+            module.eval(), tuple(inputs), path, dynamo=True, external_data=True, verbose=False
+        )
+    except Exception as error:  # the exporter raises whatever its many parts raise
+        raise UnsupportedError(f"torch cannot export it to ONNX: {first_line(error)}") from error
+    return path

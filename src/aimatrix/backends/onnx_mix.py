@@ -1,0 +1,108 @@
+"""The stages of a mix as ONNX models: blocks of operators on tensors of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from aimatrix.backends import onnx_operators
+from aimatrix.backends.blocks import calls_of
+from aimatrix.backends.onnx_graph import Graph, OnnxModel, Value
+from aimatrix.backends.torch_operators import tensor
+from aimatrix.errors import UnsupportedError
+from aimatrix.model.calls import OpCall
+from aimatrix.model.block import BlockOperator
+from aimatrix.model.mix import MixBenchmark, MixStage
+from aimatrix.ops.operand import Operand
+
+#: what stages are computed in; a runtime that is to compute in less converts from it
+DTYPE = "float32"
+
+
+def build_stages(benchmark: MixBenchmark) -> Iterator[tuple[int, OnnxModel]]:
+    """The stages that do not train, with their numbers; each is made when it is asked for.
+
+    Raises UnsupportedError where all of them train.
+    """
+    random = torch.Generator().manual_seed(0)
+    infer = [number for number, stage in enumerate(benchmark.stages) if not trains(stage)]
+    if not infer:
+        raise UnsupportedError("all stages of the mix train, which runtimes of ONNX do not")
+    for number in infer:
+        yield number, build_stage(benchmark.stages[number], (benchmark.dtype, DTYPE), random)
+
+
+def trains(stage: MixStage) -> bool:
+    """Whether a stage does what only training does: gradients, steps of an optimizer."""
+    return any(call.phase != "forward" for call in stage.calls)
+
+
+def build_stage(stage: MixStage, dtypes: tuple[str, str], random: torch.Generator) -> OnnxModel:
+    """The block of a stage, ``repeats`` times.
+
+    Outputs: first what each block puts out at its end, then what nobody takes inside of them, so
+    that no runtime leaves an operator out.
+    """
+    graph = Graph()
+    calls = calls_of(stage, *dtypes)
+    ends: list[Value] = []
+    others: list[Value] = []
+    for _ in range(stage.repeats):
+        values = _block(graph, stage.operators, calls, random)
+        taken = {source for each in stage.operators for source in each.sources}
+        ends += values[-1]
+        for number, (first, *more) in enumerate(values[:-1]):
+            others += more if number in taken else [first, *more]
+    for value in _made(graph, [*ends, *others]):
+        graph.output(value)
+    return graph.model("aimatrix_mix_stage")
+
+
+def _made(graph: Graph, values: Sequence[Value]) -> list[Value]:
+    """Those that nodes make: not views of what comes from outside, nor fills, which are constants.
+
+    A graph does nothing for these, and to put them out would be copies that no application makes.
+    Where there are no others, an element of the first, as a graph has to put out something.
+    """
+    made = [value for value in values if graph.makes(value)]
+    if made:
+        return made
+    element = onnx_operators.first(graph, values[0], (min(1, values[0].elements),))
+    return [graph.node("Identity", element)]
+
+
+def _block(
+    graph: Graph,
+    operators: Sequence[BlockOperator],
+    calls: Sequence[OpCall],
+    random: torch.Generator,
+) -> list[Sequence[Value]]:
+    """What each operator puts out."""
+    values: list[Sequence[Value]] = []
+    for operator, call in zip(operators, calls, strict=True):
+        operands = onnx_operators.operands(call)
+        sources: Sequence[int | None] = operator.sources
+        if onnx_operators.stands_in(call):
+            sources = (None,) * len(operands)
+        taken = [
+            _own(graph, operand, call.dtype, random)
+            if source is None
+            else _as(graph, values[source][0], operand, call.dtype)
+            for operand, source in zip(operands, sources, strict=True)
+        ]
+        values.append(onnx_operators.lower(graph, call, taken))
+    return values
+
+
+def _own(graph: Graph, operand: Operand, dtype: str, random: torch.Generator) -> Value:
+    array: np.ndarray = tensor(operand, dtype, random).numpy()
+    if not array.size:  # some runtimes drop an input without a number in it
+        return graph.constant(array, array.dtype.name)
+    return graph.weight(array) if operand.role == "weight" else graph.input(array)
+
+
+def _as(graph: Graph, value: Value, operand: Operand, dtype: str) -> Value:
+    """What an operator puts out in the shape and dtype in which another takes it."""
+    return graph.cast(onnx_operators.first(graph, value, operand.shape), operand.dtype or dtype)
