@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def attention_backward(*tensors: Tensor, is_causal: bool) -> Any:
-    """Gradients of queries, keys and values, as on the CPU."""
+    """Gradients of queries, keys and values, by the kernel of the CPU."""
     backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
     return backward(*tensors, 0.0, is_causal)
 
@@ -109,6 +109,6 @@ def step(*tensors: Tensor, count: int) -> Any:
 
 
 def step_on_two(*tensors: Tensor, count: int) -> Any:
-    """As `step`, by as many tensors more."""
+    """The first ``count`` tensors changed in place by as many more, as an optimizer does."""
     torch._foreach_add_(tensors[:count], tensors[count : 2 * count], alpha=1e-3)
     return tensors[0]
