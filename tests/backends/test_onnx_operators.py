@@ -17,9 +17,11 @@ import torch
 from aimatrix import ops
 from aimatrix.backends import onnx_mix, onnx_operators, torch_mix, torch_operators
 from aimatrix.backends.onnx_graph import OnnxModel
+from aimatrix.backends.torch_blocks import Memory
+from aimatrix.model.block import BlockOperator
 from aimatrix.model.calls import OpCall
-from aimatrix.model.mix import MixStage, block_operator
-from mix_builders import gelu, linear, make_mix_stage
+from aimatrix.model.mix import MixStage
+from mix_builders import gelu, linear, make_mix, make_mix_stage
 
 sys.path.append(str(Path(__file__).parents[1] / "ops"))
 from laid_out import CALLS, LSTM, SDPA, WINDOW, call
@@ -55,9 +57,9 @@ MORE = {
     "sdpa across": call("attention", "sdpa", **{**SDPA, "key_len": 7, "causal": False}),
     **{
         kind: elementwise(kind, (4, 5, 16))
-        for kind in (*torch_operators._UNARY, "pow")  # of any other kind as much is moved
+        for kind in (*sorted(torch_operators._UNARY), "pow")  # of any other kind as much is moved
     },
-    **{kind: elementwise(kind, (4, 16), (16,)) for kind in torch_operators._BINARY},
+    **{kind: elementwise(kind, (4, 16), (16,)) for kind in sorted(torch_operators._BINARY)},
     **{kind: reduction(kind, 1) for kind in ("sum", "amax", "min", "var", "std", "argmax")},
     "log_softmax": reduction("log_softmax", -1),
     "sum of all": reduction("sum"),
@@ -72,12 +74,12 @@ MORE = {
 def alone(single: OpCall) -> MixStage:
     """A stage of one operator."""
     return make_mix_stage("alone", linear(1, 1, 1)).model_copy(
-        update={"operators": (block_operator(single, ops.alone(single)),)}
+        update={"operators": (BlockOperator.create(single, ops.alone(single)),)}
     )
 
 
 def built(stage: MixStage) -> OnnxModel:
-    return onnx_mix.build_stage(stage, DTYPES, torch.Generator().manual_seed(0))
+    return onnx_mix.build_stage(stage, DTYPES, Memory())
 
 
 def run(model: OnnxModel) -> list[np.ndarray]:
@@ -94,9 +96,9 @@ def run(model: OnnxModel) -> list[np.ndarray]:
 
 def in_torch(stage: MixStage) -> list[np.ndarray]:
     """What the blocks put out at their ends, the first tensor of each."""
-    prepared = torch_mix.Stage(stage, DTYPES, torch.Generator().manual_seed(0))
+    prepared = torch_mix.build_stages(make_mix(stage))[0]
     with torch.inference_mode():
-        outputs = prepared.run(prepared.tensors)
+        outputs = prepared.run(prepared.tensors("float32", Memory()))
     firsts: list[Any] = [each[0] if isinstance(each, (tuple, list)) else each for each in outputs]
     return [each.numpy() for each in firsts]
 
@@ -162,7 +164,7 @@ def test_a_linear_layer_and_attention_are_spelled_as_the_exporter_spells_them() 
 
 def block(*operators: tuple[OpCall, tuple[int | None, ...]], repeats: int = 1) -> MixStage:
     return make_mix_stage("block", linear(1, 1, 1), repeats=repeats).model_copy(
-        update={"operators": tuple(block_operator(*each) for each in operators)}
+        update={"operators": tuple(BlockOperator.create(*each) for each in operators)}
     )
 
 

@@ -57,3 +57,4 @@ def test_the_readme_tells_each_stage() -> None:
     assert "| one | 1 | 1 | 512 | 512 |" in text
     assert "| two | 1 | 1 | 0 | 0 | 24 | 24 |" in text
     assert "2 real applications" in text
+    assert "python model.py" in text

@@ -218,7 +218,8 @@ def test_a_mix_from_the_log_to_its_errors(finished: Path, tmp_path: Path) -> Non
     document = json.loads(made.out)
     assert document["estimated_reduction"] >= 1
     assert {"name", "multiplicity", "target_macs"} <= set(document["stages"][0])
-    assert {path.name for path in folder.iterdir()} == {"benchmark.json", "README.md"}
+    assert {path.name for path in folder.iterdir()} == {"benchmark.json", "model.py", "README.md"}
+    assert all(row["name"] in (folder / "model.py").read_text() for row in document["stages"])
     printed = aimatrix("run", folder, "--time-limit", "1s", "--threads", "1", folder=finished)
     assert "predicted time of the mix" in printed.out
     suite = finished / "suite.toml"

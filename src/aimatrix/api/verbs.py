@@ -115,8 +115,9 @@ def synthesize(
     if form == "mix":
         start = perf_counter()
         mix = synthesize_mix(source, digest, reduction=reduction, seed=seed)
-        _write_folder(output, mix, {"README.md": mix_readme_text(mix).encode()})
-        return Synthesized(mix, perf_counter() - start)
+        synthesized = Synthesized(mix, perf_counter() - start)
+        _write_folder(output, mix, _mix_files(mix))
+        return synthesized
     from aimatrix.backends import onnx_model  # takes onnx, which no other verb needs
 
     benchmark, seconds = synthesize_benchmark(
@@ -129,6 +130,15 @@ def synthesize(
     }
     _write_folder(output, benchmark, files)
     return Synthesized(benchmark, seconds)
+
+
+def _mix_files(mix: MixBenchmark) -> dict[str, bytes]:
+    from aimatrix.backends import torch_program  # takes torch, which most verbs do without
+
+    return {
+        "model.py": torch_program.source(mix).encode(),
+        "README.md": mix_readme_text(mix).encode(),
+    }
 
 
 def _write_folder(

@@ -14,7 +14,21 @@ def calls_of(stage: MixStage, old: str, new: str) -> list[OpCall]:
     return [call.with_dtype(new) if call.dtype == old else call for call in stage.calls]
 
 
-def copied(call: OpCall) -> Operand:
+def trains(stage: MixStage) -> bool:
+    """Whether a stage does what only training does: gradients, steps of an optimizer."""
+    return any(call.phase != "forward" for call in stage.calls)
+
+
+def is_warm(call: OpCall, operand: Operand) -> bool:
+    """Whether an application writes an operand just before the call, if it is not of the block.
+
+    What a backward pass takes besides has waited since the forward one, what an optimizer takes
+    since the last step.
+    """
+    return call.phase == "forward" and operand.role == "activation"
+
+
+def copied(call: OpCall, dtype: str = "float32") -> Operand:
     """The tensor whose copy moves as many bytes as ``call``, in whose place it runs."""
-    elements = max(1, ops.cost(call).bytes // 2 // itemsize("float32"))
-    return activation(elements, dtype="float32")
+    elements = max(1, ops.cost(call).bytes // 2 // itemsize(dtype))
+    return activation(elements, dtype=None if dtype == call.dtype else dtype)

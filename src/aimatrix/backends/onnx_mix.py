@@ -8,12 +8,13 @@ import numpy as np
 import torch
 
 from aimatrix.backends import onnx_operators
-from aimatrix.backends.blocks import calls_of
+from aimatrix.backends.blocks import calls_of, is_warm, trains
 from aimatrix.backends.onnx_graph import Graph, OnnxModel, Value
-from aimatrix.backends.torch_operators import tensor
+from aimatrix.backends.torch_blocks import Memory
+from aimatrix.backends.torch_operators import block_operand
 from aimatrix.errors import UnsupportedError
-from aimatrix.model.calls import OpCall
 from aimatrix.model.block import BlockOperator
+from aimatrix.model.calls import OpCall
 from aimatrix.model.mix import MixBenchmark, MixStage
 from aimatrix.ops.operand import Operand
 
@@ -26,20 +27,15 @@ def build_stages(benchmark: MixBenchmark) -> Iterator[tuple[int, OnnxModel]]:
 
     Raises UnsupportedError where all of them train.
     """
-    random = torch.Generator().manual_seed(0)
+    memory = Memory()
     infer = [number for number, stage in enumerate(benchmark.stages) if not trains(stage)]
     if not infer:
         raise UnsupportedError("all stages of the mix train, which runtimes of ONNX do not")
     for number in infer:
-        yield number, build_stage(benchmark.stages[number], (benchmark.dtype, DTYPE), random)
+        yield number, build_stage(benchmark.stages[number], (benchmark.dtype, DTYPE), memory)
 
 
-def trains(stage: MixStage) -> bool:
-    """Whether a stage does what only training does: gradients, steps of an optimizer."""
-    return any(call.phase != "forward" for call in stage.calls)
-
-
-def build_stage(stage: MixStage, dtypes: tuple[str, str], random: torch.Generator) -> OnnxModel:
+def build_stage(stage: MixStage, dtypes: tuple[str, str], memory: Memory) -> OnnxModel:
     """The block of a stage, ``repeats`` times.
 
     Outputs: first what each block puts out at its end, then what nobody takes inside of them, so
@@ -50,7 +46,7 @@ def build_stage(stage: MixStage, dtypes: tuple[str, str], random: torch.Generato
     ends: list[Value] = []
     others: list[Value] = []
     for _ in range(stage.repeats):
-        values = _block(graph, stage.operators, calls, random)
+        values = _block(graph, stage.operators, calls, memory)
         taken = {source for each in stage.operators for source in each.sources}
         ends += values[-1]
         for number, (first, *more) in enumerate(values[:-1]):
@@ -77,17 +73,26 @@ def _block(
     graph: Graph,
     operators: Sequence[BlockOperator],
     calls: Sequence[OpCall],
-    random: torch.Generator,
+    memory: Memory,
 ) -> list[Sequence[Value]]:
     """What each operator puts out."""
     values: list[Sequence[Value]] = []
+    used: dict[str, int] = {}
     for operator, call in zip(operators, calls, strict=True):
         operands = onnx_operators.operands(call)
         sources: Sequence[int | None] = operator.sources
         if onnx_operators.stands_in(call):
             sources = (None,) * len(operands)
         taken = [
-            _own(graph, operand, call.dtype, random)
+            _own(
+                graph,
+                operand,
+                memory.given(
+                    block_operand(operand, None, call.dtype, is_warm(call, operand)),
+                    call.dtype,
+                    used,
+                ),
+            )
             if source is None
             else _as(graph, values[source][0], operand, call.dtype)
             for operand, source in zip(operands, sources, strict=True)
@@ -96,8 +101,8 @@ def _block(
     return values
 
 
-def _own(graph: Graph, operand: Operand, dtype: str, random: torch.Generator) -> Value:
-    array: np.ndarray = tensor(operand, dtype, random).numpy()
+def _own(graph: Graph, operand: Operand, tensor: torch.Tensor) -> Value:
+    array: np.ndarray = tensor.numpy()
     if not array.size:  # some runtimes drop an input without a number in it
         return graph.constant(array, array.dtype.name)
     return graph.weight(array) if operand.role == "weight" else graph.input(array)

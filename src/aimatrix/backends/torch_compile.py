@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from types import FunctionType, MethodType
 from typing import Any
 
 from aimatrix.backends.torch_eager import TorchEager
@@ -41,16 +40,9 @@ class TorchCompile(TorchEager):
 
     def transform_stage(self, run: Callable[..., Any], number: int) -> Callable[..., Any]:
         """A stage of a mix, compiled as one graph."""
-        import torch
+        from aimatrix.backends.torch_blocks import compiled
 
-        # Code of its own, or all stages would count as recompilations of one function.
-        bound: Any = run
-        code = bound.__func__.__code__.replace(co_name=f"stage_{number}")
-        function = FunctionType(code, bound.__func__.__globals__)
-        compiled: Callable[..., Any] = torch.compile(
-            MethodType(function, bound.__self__), fullgraph=True, dynamic=False
-        )
-        return compiled
+        return compiled(run, number)
 
     def transform_application(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A user's callable, which may break into several graphs."""

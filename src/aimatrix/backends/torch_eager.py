@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
 from time import perf_counter
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from aimatrix.backends.backend import Backend, Pass, first_line
+from aimatrix.backends.blocks import trains
 from aimatrix.backends.environment import host_environment
 from aimatrix.backends.loose import operands, runs
 from aimatrix.errors import MissingPackageError, UnsupportedError
@@ -79,16 +80,25 @@ class TorchEager(Backend):
         return self.tried(make)
 
     def prepare_mix(self, benchmark: MixBenchmark, platform: Platform) -> Pass:
-        """Stage after stage; what is float32 in the benchmark is of the platform's dtype."""
+        """Stage after stage; what is float32 in the benchmark is of the platform's dtype.
+
+        Stages that train are missing where that is not the benchmark's: applications that train
+        choose their own dtype.
+        """
+        from aimatrix.backends.torch_blocks import Memory
         from aimatrix.backends.torch_mix import build_stages
 
         def make() -> Pass:
-            stages = build_stages(benchmark, platform.dtype)
-            prepared = [
-                (self.transform_stage(stage.run, number), _placed(stage.tensors, platform))
-                for number, stage in enumerate(stages)
-            ]
-            return _MixPass(prepared, platform)
+            memory = Memory(platform.device)
+            prepared = {
+                number: (
+                    self.transform_stage(stage.run, number),
+                    stage.tensors(platform.dtype, memory),
+                )
+                for number, stage in enumerate(build_stages(benchmark))
+                if platform.dtype == benchmark.dtype or not trains(benchmark.stages[number])
+            }
+            return _MixPass(prepared, len(benchmark.stages), platform)
 
         self.check(platform)
         return self.tried(make)
@@ -213,19 +223,26 @@ class _StagePass(_TorchPass):
 
 class _MixPass(_TorchPass):
     def __init__(
-        self, stages: list[tuple[Callable[..., Any], list[Any]]], platform: Platform
+        self,
+        stages: Mapping[int, tuple[Callable[..., Any], list[Any]]],
+        count: int,
+        platform: Platform,
     ) -> None:
         super().__init__(platform)
-        self._stages = stages
+        self._stages, self._count = stages, count
+        self.missing = frozenset(range(count)) - set(stages)
 
     def _run(self) -> tuple[list[float], Any]:
-        times = [self._now()]
+        seconds = [0.0] * self._count
         outputs = []
-        for run, tensors in self._stages:
+        before = self._now()
+        for number, (run, tensors) in self._stages.items():
             # only the last stage's are kept: what an application computes it soon lets go of
             outputs = run(tensors)
-            times.append(self._now())
-        return [after - before for before, after in pairwise(times)], outputs
+            after = self._now()
+            seconds[number] = after - before
+            before = after
+        return seconds, outputs
 
 
 class _LoosePass(_TorchPass):

@@ -1,4 +1,4 @@
-"""Single operators in PyTorch: a function for each kind of call, and the tensors that it takes.
+"""Single operators in PyTorch: how torch spells each call, and the tensors that it takes.
 
 The tensors are those of `aimatrix.ops.operands`, in that order. What no family lays out is a copy
 of as many bytes; `stands_in` says for which calls that is so.
@@ -6,96 +6,141 @@ of as many bytes; `stands_in` says for which calls that is so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import torch
-from torch.nn import functional
+import torch.nn.functional as F  # noqa: N812 (the name by which everybody knows it)
 
 from aimatrix import ops
+from aimatrix.backends import torch_blocks, torch_functions
 from aimatrix.backends.blocks import copied
+from aimatrix.model.artefact import sides
 from aimatrix.model.calls import OpCall
 from aimatrix.ops import convolution, matmul
-from aimatrix.ops.operand import Operand
+from aimatrix.ops.operand import Operand, activation
 
 Function = Callable[..., Any]
+#: a whole number, a flag, a word, or a list of numbers or flags
+Setting = int | float | bool | str | list[int] | list[bool] | tuple[int, ...] | None
 
-_aten = torch.ops.aten
+_FLOATS = ("float64", "float32", "bfloat16", "float16")
 
 
-def _vector_norm(x: Any, dims: list[int], keepdim: bool = False) -> Any:
-    return torch.linalg.vector_norm(x, dim=dims, keepdim=keepdim)
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How torch runs a call.
+
+    function: a dotted name in torch or in F, torch.nn.functional; or the name of one of
+    `torch_functions`. by_name: under which names it takes the last of the operands. settings: what
+    it takes besides.
+    """
+
+    function: str
+    by_name: tuple[str, ...] = ()
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+    def op(self, taken: Sequence[torch_blocks.Operand]) -> torch_blocks.Op:
+        """The operator of a block that takes ``taken``."""
+        first = len(taken) - len(self.by_name)
+        named = dict(zip(self.by_name, taken[first:], strict=True))
+        return torch_blocks.Op(_found(self.function), *taken[:first], **named, **self.settings)
 
 
 #: elementwise kinds of one operand -> what does as much work on numbers of any sign
-_UNARY: dict[str, Function] = {
-    "relu": torch.relu,
-    "gelu": functional.gelu,
-    "silu": functional.silu,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "exp": torch.exp,
-    "erf": torch.erf,
-    "sin": torch.sin,
-    "cos": torch.cos,
-    "neg": torch.neg,
-    "abs": torch.abs,
-    "log": torch.log,
-    "sqrt": torch.sqrt,
-    "rsqrt": torch.rsqrt,
-    "hardtanh": functional.relu6,
-    "relu6": functional.relu6,
-    "hardswish": functional.hardswish,
-    "hardsigmoid": functional.hardsigmoid,
-    "leaky_relu": functional.leaky_relu,
-    "elu": functional.elu,
-    "softplus": functional.softplus,
+_UNARY = {
+    **{
+        kind: f"torch.{kind}"
+        for kind in (
+            *("relu", "sigmoid", "tanh", "exp", "erf", "sin", "cos"),
+            *("neg", "abs", "log", "sqrt", "rsqrt"),
+        )
+    },
+    **{
+        kind: f"F.{kind}"
+        for kind in (
+            *("gelu", "silu", "relu6", "hardswish", "hardsigmoid"),
+            *("leaky_relu", "elu", "softplus"),
+        )
+    },
+    "hardtanh": "F.relu6",
 }
-_BINARY: dict[str, Function] = {
-    "add": torch.add,
-    "sub": torch.sub,
-    "mul": torch.mul,
-    "div": torch.div,
-    "maximum": torch.maximum,
-    "minimum": torch.minimum,
-    "eq": torch.eq,
-    "ne": torch.ne,
-    "lt": torch.lt,
-    "gt": torch.gt,
+_BINARY = frozenset({"add", "sub", "mul", "div", "maximum", "minimum", "eq", "ne", "lt", "gt"})
+_REDUCTIONS = {
+    "sum": "torch.sum",
+    "mean": "torch.mean",
+    "var": "torch.var",
+    "std": "torch.std",
+    "var_mean": "torch.var",
+    "amin": "torch.amin",
+    "min": "torch.amin",
+    "linalg_vector_norm": "torch.linalg.vector_norm",
+    "norm": "torch.linalg.vector_norm",
 }
-_REDUCTIONS: dict[str, Function] = {
-    "sum": torch.sum,
-    "mean": torch.mean,
-    "amax": torch.amax,
-    "amin": torch.amin,
-    "max": torch.amax,
-    "min": torch.amin,
-    "var": torch.var,
-    "std": torch.std,
-    "var_mean": torch.var,
-    "linalg_vector_norm": _vector_norm,
-    "norm": _vector_norm,
-}
+_COPY = Spelling("torch.clone")
 
 
 def operands(call: OpCall) -> tuple[Operand, ...]:
-    """The tensors that `function` of the call takes."""
+    """The tensors that `function` of the call takes.
+
+    A fill takes an empty one, which tells dtype and device.
+    """
     known = None if stands_in(call) else ops.operands(call)
-    return (copied(call),) if known is None else known
+    if known:
+        return known
+    if known is not None and call.kind == "fill":
+        return (activation(0),)
+    # of another dtype it may be none that can be copied, or drawn
+    return (copied(call, call.dtype if call.dtype in _FLOATS else "float32"),)
 
 
 def stands_in(call: OpCall) -> bool:
     """Whether a copy of as many bytes runs in the place of a call."""
-    return ops.operands(call) is None or _maker(call) is None
+    known = ops.operands(call)
+    return not (known or (known is not None and call.kind == "fill")) or _maker(call) is None
+
+
+def spelling(call: OpCall) -> Spelling:
+    """How torch runs the call, on its `operands`."""
+    maker = None if stands_in(call) else _maker(call)
+    return _COPY if maker is None else maker(call)
 
 
 def function(call: OpCall) -> Function:
     """What runs the call, on its `operands`."""
-    maker = None if stands_in(call) else _maker(call)
-    return torch.clone if maker is None else maker(call)
+    taken = [block_operand(operand, None, call.dtype) for operand in operands(call)]
+    return spelling(call).op(taken).function
 
 
-def _maker(call: OpCall) -> Callable[[OpCall], Function] | None:
+def tensor(operand: Operand, dtype: str, generator: torch.Generator) -> torch.Tensor:
+    """Random contents for an operand of a call of ``dtype``: small numbers, indices in bounds."""
+    return block_operand(operand, None, dtype).draw(dtype, generator)
+
+
+def block_operand(
+    operand: Operand, source: int | None, dtype: str | None, warm: bool = False
+) -> torch_blocks.Operand:
+    """An operand as blocks have it; dtype: of its call, None for that of the run."""
+    dtype = operand.dtype or dtype
+    if dtype is not None and dtype.startswith("complex"):
+        dtype = "float32"
+    if operand.role == "index":
+        return torch_blocks.Operand(*operand.shape, of=source, dtype=dtype, bound=operand.bound)
+    warm = warm and source is None
+    return torch_blocks.Operand(*operand.shape, of=source, dtype=dtype, warm=warm)
+
+
+def _found(name: str) -> Function:
+    """The function of a `Spelling`."""
+    root, _, path = name.partition(".")
+    homes: dict[str, Any] = {"torch": torch, "F": F}
+    found: Function = attrgetter(path)(homes[root]) if path else getattr(torch_functions, root)
+    return found
+
+
+def _maker(call: OpCall) -> Callable[[OpCall], Spelling] | None:
     if call.phase == "backward" and call.kind in _BACKWARD:
         return _BACKWARD[call.kind]
     if call.kind.endswith("_backward") and call.family != "elementwise":
@@ -103,275 +148,204 @@ def _maker(call: OpCall) -> Callable[[OpCall], Function] | None:
     return _FAMILIES.get(call.family)
 
 
-def _matmul(call: OpCall) -> Function:
+def _matmul(call: OpCall) -> Spelling:
     if call.kind == "linear":
-        return functional.linear
+        return Spelling("F.linear")
     if matmul.is_batched(call):
-        return _bmm_with_bias if call["bias"] else torch.bmm
-    return _mm_with_bias if call["bias"] else torch.mm
+        batches = ("batch1", "batch2", "input")
+        return Spelling("torch.baddbmm", batches) if call["bias"] else Spelling("torch.bmm")
+    matrices = ("mat1", "mat2", "input")
+    return Spelling("torch.addmm", matrices) if call["bias"] else Spelling("torch.mm")
 
 
-def _mm_with_bias(x: Any, weight: Any, bias: Any) -> Any:
-    return torch.addmm(bias, x, weight)
+def _convolution(call: OpCall) -> Spelling:
+    settings = _settings(call, stride=1, padding=0, dilation=1, output_padding=0, groups=1)
+    return Spelling(f"F.{call.kind}", settings=settings)
 
 
-def _bmm_with_bias(x: Any, y: Any, bias: Any) -> Any:
-    return torch.baddbmm(bias, x, y)
+def _settings(call: OpCall, **defaults: Setting) -> dict[str, Setting]:
+    """Attributes of the call that torch has under the same names, where they are no defaults."""
+    values: dict[str, Any] = {name: call[name] for name in defaults}
+    values = {name: sides(v) if isinstance(v, tuple) else v for name, v in values.items()}
+    return {name: value for name, value in values.items() if value != defaults[name]}
 
 
-def _window(call: OpCall) -> tuple[Any, ...]:
-    """stride, padding, dilation, transposed, output_padding, groups."""
-    sides = [list(call[name]) for name in ("stride", "padding", "dilation")]
-    return (*sides, convolution.is_transposed(call), list(call["output_padding"]), call["groups"])
+def _convolution_backward(call: OpCall) -> Spelling:
+    return Spelling(
+        "torch.ops.aten.convolution_backward",
+        settings={
+            "bias_sizes": [call["out_channels"]] if call["bias"] else None,
+            **{name: list(call[name]) for name in ("stride", "padding", "dilation")},
+            "transposed": convolution.is_transposed(call),
+            "output_padding": list(call["output_padding"]),
+            "groups": call["groups"],
+            "output_mask": [call["input_gradient"], call["weight_gradient"], call["bias"]],
+        },
+    )
 
 
-def _convolution(call: OpCall) -> Function:
-    window = _window(call)
-
-    def convolve(x: Any, weight: Any, bias: Any = None) -> Any:
-        return torch.convolution(x, weight, bias, *window)
-
-    return convolve
-
-
-def _convolution_backward(call: OpCall) -> Function:
-    window = _window(call)
-    bias = [call["out_channels"]] if call["bias"] else None
-    wanted = [call["input_gradient"], call["weight_gradient"], call["bias"]]
-
-    def gradients(gradient: Any, x: Any, weight: Any) -> Any:
-        return _aten.convolution_backward(gradient, x, weight, bias, *window, wanted)
-
-    return gradients
-
-
-def _attention(call: OpCall) -> Function:
-    grouped = call["heads"] != call["kv_heads"]
+def _attention(call: OpCall) -> Spelling:
+    settings: dict[str, Setting] = {}
     # one query that sees what came before it sees all keys there are
-    causal = call["causal"] and call["query_len"] == call["key_len"] and call["mask"] is None
-
-    def attend(queries: Any, keys: Any, values: Any, mask: Any = None) -> Any:
-        return functional.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=mask, is_causal=causal, enable_gqa=grouped
-        )
-
-    return attend
+    if call["causal"] and call["query_len"] == call["key_len"] and call["mask"] is None:
+        settings["is_causal"] = True
+    if call["heads"] != call["kv_heads"]:
+        settings["enable_gqa"] = True
+    mask = () if call["mask"] is None else ("attn_mask",)
+    return Spelling("F.scaled_dot_product_attention", mask, settings)
 
 
-def _attention_backward(call: OpCall) -> Function:
-    causal = call["causal"]
-
-    def gradients(*tensors: Any) -> Any:
-        return _aten._scaled_dot_product_flash_attention_for_cpu_backward(*tensors, 0.0, causal)
-
-    return gradients
+def _attention_backward(call: OpCall) -> Spelling:
+    return Spelling("attention_backward", settings={"is_causal": call["causal"]})
 
 
-def _recurrent(call: OpCall) -> Function:
-    run = getattr(torch, call.kind)
+def _recurrent(call: OpCall) -> Spelling:
     if call.kind.endswith("_cell"):
-        return _lstm_cell if call.kind == "lstm_cell" else run
-    has_cell = call.kind.startswith("lstm")
-    settings = (call["bias"], call["layers"], 0.0, False, call["bidirectional"], False)
+        return Spelling("lstm_cell" if call.kind == "lstm_cell" else f"torch.{call.kind}")
+    return Spelling(
+        call.kind,
+        settings={
+            "has_biases": call["bias"],
+            "num_layers": call["layers"],
+            "dropout": 0.0,
+            "train": False,
+            "bidirectional": call["bidirectional"],
+            "batch_first": False,
+        },
+    )
 
-    def unroll(x: Any, *tensors: Any) -> Any:
-        states = list(tensors[:2]) if has_cell else tensors[0]
-        return run(x, states, list(tensors[1 + has_cell :]), *settings)[0]
 
-    return unroll
-
-
-def _lstm_cell(x: Any, state: Any, cell: Any, *weights: Any) -> Any:
-    return torch.lstm_cell(x, [state, cell], *weights)
-
-
-def _embedding(call: OpCall) -> Function:
+def _embedding(call: OpCall) -> Spelling:
     if call.kind == "embedding":
-        return _look_up
+        return Spelling("F.embedding", ("weight", "input"))
     each = max(1, call["indices"] // max(1, call["outputs"]))
-    offsets = torch.arange(call["outputs"]) * each
-
-    def bag(table: Any, index: Any) -> Any:
-        return functional.embedding_bag(index, table, offsets.to(index.device), mode="sum")
-
-    return bag
+    return Spelling("embedding_bag", settings={"bags": call["outputs"], "each": each})
 
 
-def _look_up(table: Any, index: Any) -> Any:
-    return functional.embedding(index, table)
+def _embedding_backward(call: OpCall) -> Spelling:
+    settings = {"num_weights": call["rows"], "padding_idx": -1, "scale_grad_by_freq": False}
+    return Spelling("torch.ops.aten.embedding_dense_backward", settings=settings)
 
 
-def _embedding_backward(call: OpCall) -> Function:
-    rows = call["rows"]
-
-    def gradient(upper: Any, index: Any) -> Any:
-        return _aten.embedding_dense_backward(upper, index, rows, -1, False)
-
-    return gradient
-
-
-def _normalization(call: OpCall) -> Function:
+def _normalization(call: OpCall) -> Spelling:
+    scale = ("weight", "bias")
     if call.kind == "batch_norm":
-        return _batch_norm
+        if len(ops.operands(call) or ()) == 3:
+            settings = {"running_mean": None, "running_var": None, "training": True}
+            return Spelling("F.batch_norm", scale, settings)
+        return Spelling("F.batch_norm", (*scale, "running_mean", "running_var"))
     if call.kind == "instance_norm":
-        return _instance_norm
+        return Spelling("F.instance_norm", scale)
     if call.kind == "group_norm":
         groups = next(count for count in (32, 16, 8, 4, 2, 1) if call["input"][1] % count == 0)
-        return lambda x, scale, shift: functional.group_norm(x, groups, scale, shift)
-    width = [call["input"][-1]]
+        return Spelling("F.group_norm", scale, {"num_groups": groups})
+    width = {"normalized_shape": [call["input"][-1]]}
     if call.kind == "rms_norm":
-        return lambda x, scale: functional.rms_norm(x, width, scale)
-    return lambda x, scale, shift: functional.layer_norm(x, width, scale, shift)
+        return Spelling("F.rms_norm", ("weight",), width)
+    return Spelling("F.layer_norm", scale, width)
 
 
-def _batch_norm(x: Any, scale: Any, shift: Any, mean: Any = None, variance: Any = None) -> Any:
-    return functional.batch_norm(x, mean, variance, scale, shift, training=mean is None)
+def _batch_norm_backward(call: OpCall) -> Spelling:
+    return Spelling("batch_norm_backward")
 
 
-def _instance_norm(x: Any, scale: Any, shift: Any) -> Any:
-    return functional.instance_norm(x, weight=scale, bias=shift)
+def _layer_norm_backward(call: OpCall) -> Spelling:
+    return Spelling("layer_norm_backward")
 
 
-def _batch_norm_backward(call: OpCall) -> Function:
-    def gradients(upper: Any, x: Any, mean: Any, deviation: Any, scale: Any) -> Any:
-        return _aten.native_batch_norm_backward(
-            upper, x, scale, None, None, mean, deviation, True, 1e-5, [True, True, True]
-        )
-
-    return gradients
-
-
-def _layer_norm_backward(call: OpCall) -> Function:
-    width = [call["input"][-1]]
-    moments = (*call["input"][:-1], 1)
-
-    def gradients(upper: Any, x: Any, mean: Any, deviation: Any, scale: Any) -> Any:
-        return _aten.native_layer_norm_backward(
-            upper, x, width, mean.view(moments), deviation.view(moments), scale, scale, [True] * 3
-        )
-
-    return gradients
-
-
-def _pooling(call: OpCall) -> Function:
-    pool = getattr(functional, call.kind)
+def _pooling(call: OpCall) -> Spelling:
     if call.kind.startswith("adaptive"):
-        return lambda x: pool(x, call["output_size"])
-    settings = {name: call[name] for name in ("stride", "padding", "ceil_mode")}
+        return Spelling(f"F.{call.kind}", settings=_settings(call, output_size=None))
+    defaults: dict[str, Setting] = {"padding": 0, "ceil_mode": False}
     if call.kind.startswith("max"):
-        settings["dilation"] = call["dilation"]
-    return lambda x: pool(x, call["kernel_size"], **settings)
+        defaults["dilation"] = 1
+    return Spelling(
+        f"F.{call.kind}", settings=_settings(call, kernel_size=None, stride=None, **defaults)
+    )
 
 
-def _adaptive_pooling_backward(call: OpCall) -> Function:
-    backward = getattr(_aten, f"_{call.kind}")
-    return lambda upper, x: backward(upper, x)
+def _adaptive_pooling_backward(call: OpCall) -> Spelling:
+    return Spelling("torch.ops.aten._adaptive_avg_pool2d_backward")
 
 
-def _reduction(call: OpCall) -> Function:
+def _reduction(call: OpCall) -> Spelling:
     dims = list(call["dims"]) or list(range(len(call["input"])))
     if call.kind in ("softmax", "log_softmax"):
-        softmax = getattr(torch, call.kind)
-        return lambda x: softmax(x, dims[0])
+        return Spelling(f"torch.{call.kind}", settings={"dim": dims[0] if dims else 0})
     if call.kind in ("cumsum", "cumprod"):
-        return lambda x: torch.cumsum(x, dims[0])
+        return Spelling("torch.cumsum", settings={"dim": dims[0] if dims else 0})
     if call.kind in ("argmax", "argmin"):
-        return lambda x: torch.argmax(x, dims[0] if call["dims"] else None)
+        return Spelling("torch.argmax", settings={"dim": dims[0]} if call["dims"] else {})
     if call.dtype == "bool" or call.kind in ("any", "all"):
-        return torch.any
-    reduce = _REDUCTIONS.get(call.kind, torch.amax)
-    if not _is_floating(call.dtype):
-        reduce = torch.sum if reduce is torch.sum else torch.amax
+        return Spelling("torch.any")
     if not call["input"]:
-        return torch.clone
-    return lambda x: reduce(x, dims, keepdim=call["keepdim"])
+        return _COPY
+    reduce = _REDUCTIONS.get(call.kind, "torch.amax")
+    if not _is_floating(call.dtype) and reduce != "torch.sum":
+        reduce = "torch.amax"
+    return Spelling(reduce, settings={"dim": dims, "keepdim": call["keepdim"]})
 
 
-def _elementwise(call: OpCall) -> Function:
+def _elementwise(call: OpCall) -> Spelling:
     count = len(call["inputs"])
     if count == 1:
-        if call.dtype == "bool":
-            return torch.logical_not
-        known = _UNARY.get(call.kind) if _is_floating(call.dtype) else None
-        return known or _scaled
+        return _of_one(call)
     if "outputs" in dict(call.attributes):
         return _step(call)
     if call.dtype == "bool":
-        return _all_of
+        return Spelling("all_of")
     if count == 2:
-        return _BINARY.get(call.kind, torch.add)
-    return _sum_of
+        return Spelling(f"torch.{call.kind}" if call.kind in _BINARY else "torch.add")
+    return Spelling("torch.addcmul" if count == 3 else "sum_of")
 
 
-def _scaled(x: Any) -> Any:
-    return x * 2
+def _of_one(call: OpCall) -> Spelling:
+    if call.dtype == "bool":
+        return Spelling("torch.logical_not")
+    if call.kind in _UNARY and _is_floating(call.dtype):
+        return Spelling(_UNARY[call.kind])
+    return Spelling("torch.mul", settings={"other": 2})
 
 
-def _all_of(*tensors: Any) -> Any:
-    result = tensors[0]
-    for tensor in tensors[1:]:
-        result = torch.logical_and(result, tensor)
-    return result
-
-
-def _sum_of(*tensors: Any) -> Any:
-    if len(tensors) == 3:
-        return torch.addcmul(*tensors)
-    return sum(tensors)
-
-
-def _step(call: OpCall) -> Function:
+def _step(call: OpCall) -> Spelling:
     """A fused step over many tensors: each output is written in place, as an optimizer does."""
     count = max(1, min(len(call["outputs"]), len(call["inputs"])))
-
-    def step(*tensors: Any) -> Any:
-        torch._foreach_add_(list(tensors[:count]), 1e-3)
-        return tensors[0]
-
-    def step_on_two(*tensors: Any) -> Any:
-        torch._foreach_add_(list(tensors[:count]), list(tensors[count : 2 * count]), alpha=1e-3)
-        return tensors[0]
-
     alike = call["inputs"][:count] == call["inputs"][count : 2 * count]
-    return step_on_two if alike else step
+    return Spelling("step_on_two" if alike else "step", settings={"count": count})
 
 
-def _movement(call: OpCall) -> Function:
+def _movement(call: OpCall) -> Spelling:
     if call.kind == "view":
-        return lambda x: x.view(x.shape)
+        return Spelling("view")
     if call.kind in ("cat", "stack"):
-        join = getattr(torch, call.kind)
-        return lambda *tensors: join(tensors, call["dim"])
+        return Spelling(call.kind, settings={"dim": call["dim"]})
     if call.kind == "pad":
-        return lambda x: functional.pad(x, call["pads"])
+        return Spelling("F.pad", settings={"pad": list(call["pads"])})
     if call.kind == "fill":
-        shape = call["inputs"][0]
-        dtype = getattr(torch, call.dtype)
-        return lambda: torch.zeros(shape, dtype=dtype)
-    return torch.clone
+        return Spelling("fill", settings={"shape": list(call["inputs"][0])})
+    return _COPY
 
 
-def _sorting(call: OpCall) -> Function:
+def _sorting(call: OpCall) -> Spelling:
     if "topk" in call.kind:
         count = call["outputs"][0][-1] if call["outputs"] and call["outputs"][0] else 1
-        return lambda x: torch.topk(x, count)
-    return torch.sort
+        return Spelling("torch.topk", settings={"k": count})
+    return Spelling("torch.sort")
 
 
-def _resampling(call: OpCall) -> Function:
-    word = call.kind.removeprefix("upsample_")[:-2]
+def _resampling(call: OpCall) -> Spelling:
+    word = call.kind.removeprefix("upsample_")[:-2].removesuffix("_exact").lstrip("_")
     mode = word if word in ("linear", "bilinear", "trilinear", "bicubic") else "nearest"
-    size = call["outputs"][0][2:]
-    return lambda x: functional.interpolate(x, size=size, mode=mode)
+    return Spelling("F.interpolate", settings={"size": list(call["outputs"][0][2:]), "mode": mode})
 
 
-def _indexing(call: OpCall) -> Function:
+def _indexing(call: OpCall) -> Spelling:
     if len(ops.operands(call) or ()) == 2:
-        return lambda table, index: table.index_select(0, index)
-    return lambda table, index, added: table.index_add(0, index, added)
+        return Spelling("torch.index_select", ("index",), {"dim": 0})
+    return Spelling("torch.index_add", ("index", "source"), {"dim": 0})
 
 
-_FAMILIES: dict[str, Callable[[OpCall], Function]] = {
+_FAMILIES: dict[str, Callable[[OpCall], Spelling]] = {
     "matmul": _matmul,
     "convolution": _convolution,
     "attention": _attention,
@@ -386,7 +360,7 @@ _FAMILIES: dict[str, Callable[[OpCall], Function]] = {
     "resampling": _resampling,
     "indexing": _indexing,
 }
-_BACKWARD: dict[str, Callable[[OpCall], Function]] = {
+_BACKWARD: dict[str, Callable[[OpCall], Spelling]] = {
     **{f"conv{rank}d_backward": _convolution_backward for rank in (1, 2, 3)},
     **{f"conv_transpose{rank}d_backward": _convolution_backward for rank in (1, 2, 3)},
     "sdpa_backward": _attention_backward,
@@ -399,18 +373,3 @@ _BACKWARD: dict[str, Callable[[OpCall], Function]] = {
 
 def _is_floating(dtype: str) -> bool:
     return dtype.startswith(("float", "bfloat"))
-
-
-def tensor(operand: Operand, dtype: str, generator: torch.Generator) -> torch.Tensor:
-    """Random contents for an operand of a call of ``dtype``: small numbers, indices in bounds."""
-    kind = getattr(torch, operand.dtype or dtype)
-    if operand.role == "index":
-        return torch.randint(0, operand.bound, operand.shape, generator=generator)
-    if kind.is_complex:
-        kind = torch.float32
-    if kind.is_floating_point:
-        # between 0 and 1: variances and logarithms take no negative ones
-        return torch.rand(operand.shape, generator=generator).to(kind)
-    if kind == torch.bool:
-        return torch.rand(operand.shape, generator=generator) > 0.5
-    return torch.randint(0, 100, operand.shape, generator=generator).to(kind)

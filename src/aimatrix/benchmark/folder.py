@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -9,13 +10,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from aimatrix.model.artefact import sides
 from aimatrix.model.benchmark import MATCHED, Benchmark, Layer, Stage
 from aimatrix.model.mix import MixBenchmark
+from aimatrix.version import VERSION
 
 
 def model_source(benchmark: Benchmark) -> str:
     """The text of ``model.py``: the model in plain PyTorch, standalone."""
     return _render(
         "model.py.j2",
-        version=benchmark.aimatrix_version,
+        version=VERSION,
         applications=benchmark.applications,
         batch=benchmark.batch,
         total_macs=f"{sum(stage.macs for stage in benchmark.stages):,}",
@@ -44,12 +46,25 @@ def mix_readme_text(benchmark: MixBenchmark) -> str:
     return _render("MIX_README.md.j2", benchmark=benchmark, stages=benchmark.stages)
 
 
+def mix_model_source(benchmark: MixBenchmark, definitions: str, lines: Sequence[str]) -> str:
+    """The text of a mix's ``model.py``: the stages in ``lines``, by ``definitions``, in Python."""
+    return _render(
+        "mix_model.py.j2",
+        version=VERSION,
+        applications=benchmark.applications,
+        stages=len(benchmark.stages),
+        functional="F." in definitions or any("F." in line for line in lines),
+        definitions=definitions,
+        lines="\n".join(lines),
+    )
+
+
 def _render(template: str, **fields: Any) -> str:
     environment = Environment(
         loader=PackageLoader("aimatrix.benchmark"),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
-        autoescape=False,  # the results are Python and Markdown; every field is a number or ours
+        autoescape=False,  # the results are Python and Markdown; fields are numbers, or ours
     )
     return environment.get_template(template).render(**fields)
 
