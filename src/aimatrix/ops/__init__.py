@@ -46,7 +46,8 @@ def operands(call: OpCall) -> tuple[Operand, ...] | None:
 
 def alone(call: OpCall) -> tuple[None, ...]:
     """The sources of a call that takes nothing from another: None for each of its operands."""
-    return (None,) * len(operands(call) or (None,))
+    known = operands(call)
+    return (None,) * (1 if known is None else len(known))
 
 
 def widths(call: OpCall) -> tuple[int, ...]:
