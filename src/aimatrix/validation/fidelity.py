@@ -72,10 +72,11 @@ def validate_mixes(
                 f"{suite.source}: has no application {name!r}; add it, or name another"
             )
     measured = _measure(tuple(stand_ins), suite, platforms, time_limit, progress)
-    return [_of_mix(item, own) for item, own in zip(stand_ins, measured, strict=True)]
+    return [mix_validation(item, own) for item, own in zip(stand_ins, measured, strict=True)]
 
 
-def _of_mix(stand_in: StandIn, platforms: tuple[PlatformFidelity, ...]) -> Validation:
+def mix_validation(stand_in: StandIn, platforms: tuple[PlatformFidelity, ...]) -> Validation:
+    """What was measured of a mix, with the ratios between the platforms."""
     pairs = ratios(platforms)
     return Validation.create(
         benchmark_digest=digest(stand_in.benchmark),
