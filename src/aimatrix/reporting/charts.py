@@ -19,6 +19,8 @@ SERIES = ("#1f6f8b", "#d98324")
 WIDTH = 320
 BAR = 15
 CURVE = 190
+#: ticks of a logarithmic axis
+FACTORS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def draw(figure: Figure | Curve) -> Markup:
@@ -37,7 +39,7 @@ def _lines(curve: Curve) -> alt.LayerChart:
             "x:Q",
             title=curve.x_axis,
             scale=alt.Scale(type="log", nice=False, padding=12),
-            axis=alt.Axis(tickCount=5, format="~s"),
+            axis=alt.Axis(values=list(FACTORS), format="~s"),
         ),
         y=alt.Y("y:Q", title=curve.y_axis, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5)),
         color=_colors(curve),
