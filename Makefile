@@ -12,7 +12,7 @@ TORCH ?=
 DEMO := aimatrix-demo
 NATIVE := src/aimatrix/monitoring/native
 
-.PHONY: demo test lint bench fuzz tables validation coverage reference clean FORCE
+.PHONY: demo test lint bench fuzz tables validation fidelity coverage reference clean FORCE
 
 demo: $(VENV)/native.stamp
 	$(BIN)/aimatrix demo -o $(DEMO)
@@ -46,6 +46,11 @@ validation: $(DEMO)/profile.json
 	  --platform torch-compile::2 --platform torch:bfloat16:2 --time-limit 30s \
 	  -o $(DEMO)/results/validation.json
 	$(BIN)/aimatrix report $(DEMO) --published -o $(DEMO)/report.html
+
+# benchmarks of a mix against 21 real applications on ten CPU platforms, with what others do beside
+# it; under an hour, best on a quiet machine. benchmarks/results/fidelity.json and .html
+fidelity: $(VENV)/dev.stamp $(VENV)/native.stamp
+	$(BIN)/python benchmarks/fidelity.py
 
 # how much of real architectures the families know, into the docs; some minutes
 coverage: $(VENV)/dev.stamp

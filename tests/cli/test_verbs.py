@@ -225,10 +225,20 @@ def test_a_mix_from_the_log_to_its_errors(finished: Path, tmp_path: Path) -> Non
     suite = finished / "suite.toml"
     validated = aimatrix(
         "validate", folder, "--suite", suite, "--platform", "torch::1",
-        "--platform", "onnxruntime::1", "--time-limit", "1s", folder=finished,
+        "--platform", "onnxruntime::1", "--platform", "torch::2", "--time-limit", "1s",
+        "-o", tmp_path / "validation.json", folder=finished,
     )  # fmt: skip
     assert validated.code == 0, validated.err
     assert "times shorter than the suite" in validated.out
+    assert "rank agreement (Kendall's tau)" in validated.out
+    written = json.loads((tmp_path / "validation.json").read_text())
+    [ratio] = written["ratios"]
+    assert (ratio["first"], ratio["second"]) == (
+        "torch, float32, 1 thread",
+        "torch, float32, 2 threads",
+    )
+    aimatrix("report", tmp_path / "validation.json", "-o", tmp_path / "mix.html", folder=finished)
+    assert "How well the mix tells the time" in (tmp_path / "mix.html").read_text()
     assert "does not run mixes" in validated.out
 
 

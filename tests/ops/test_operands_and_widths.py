@@ -70,7 +70,9 @@ def test_the_weights_of_a_layer_are_told_from_its_activations() -> None:
     assert roles["conv2d backward"] == ["activation", "activation", "weight"]
 
 
-def test_what_reads_nothing_takes_no_tensor_and_an_operator_that_none_lays_out_one() -> None:
+def test_alone_each_operand_is_a_calls_own_and_a_fill_has_none() -> None:
+    for call in CALLS.values():
+        assert ops.alone(call) == (None,) * len(ops.operands(call) or ())
     assert ops.alone(CALLS["fill"]) == ()
-    unknown = OpCall.create("unknown", "aten::new", {"inputs": ((2, 3),)})
-    assert ops.alone(unknown) == (None,)
+    # of what no family lays out, a copy runs, which takes one tensor
+    assert ops.alone(OpCall.create("unknown", "aten::new", {"inputs": ()})) == (None,)

@@ -1,4 +1,4 @@
-"""The applications in benchmarks/suite: each runs, and runs alike each time."""
+"""The applications in benchmarks/suite and replay: each runs, and runs alike each time."""
 
 from __future__ import annotations
 
@@ -11,21 +11,27 @@ from pathlib import Path
 import pytest
 import torch
 
-FOLDER = Path(__file__).parents[2] / "benchmarks" / "suite"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+FOLDERS = [BENCHMARKS / "suite", BENCHMARKS / "replay"]
 APPLICATIONS = {
-    table["name"]: table
-    for table in tomllib.loads((FOLDER / "suite.toml").read_text())["applications"]
+    folder: {
+        table["name"]: table
+        for table in tomllib.loads((folder / "suite.toml").read_text())["applications"]
+    }
+    for folder in FOLDERS
 }
-#: what is in the folder besides applications
-OTHERS = {"run", "_batch_norms"}
+ALL = {name: table for tables in APPLICATIONS.values() for name, table in tables.items()}
+#: what is in the folders besides applications
+OTHERS = {"run", "_batch_norms", "_suite"}
 
 
 @pytest.fixture
 def _suite_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The folder's modules can be imported, and leave no other test a module of their names."""
-    monkeypatch.syspath_prepend(str(FOLDER))
+    """The folders' modules can be imported, and leave no other test a module of their names."""
+    for folder in FOLDERS:
+        monkeypatch.syspath_prepend(str(folder))
     yield
-    for path in FOLDER.glob("*.py"):
+    for path in (path for folder in FOLDERS for path in folder.glob("*.py")):
         sys.modules.pop(path.stem, None)
 
 
@@ -40,11 +46,11 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_suite_modules", "_one_thread")
 @pytest.mark.filterwarnings("default")  # those of other libraries are not ours to mend
-@pytest.mark.parametrize("name", APPLICATIONS)
+@pytest.mark.parametrize("name", ALL)
 def test_application_runs_alike_each_time(name: str) -> None:
-    module, function = APPLICATIONS[name]["entry"].split(":")
+    module, function = ALL[name]["entry"].split(":")
     work, inputs = getattr(importlib.import_module(module), function)()
-    if APPLICATIONS[name]["class"] == "training":
+    if ALL[name]["class"] == "training":
         assert torch.isfinite(work(*inputs))
         return
     assert isinstance(work, torch.nn.Module)
@@ -57,12 +63,13 @@ def test_application_runs_alike_each_time(name: str) -> None:
         torch.testing.assert_close(one, other)
 
 
-def test_every_module_is_in_the_suite_file() -> None:
-    modules = {path.stem for path in FOLDER.glob("*.py")} - OTHERS
-    assert {table["entry"] for table in APPLICATIONS.values()} == {
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_every_module_is_in_the_suite_file(folder: Path) -> None:
+    modules = {path.stem for path in folder.glob("*.py")} - OTHERS
+    assert {table["entry"] for table in APPLICATIONS[folder].values()} == {
         f"{module}:application" for module in modules
     }
-    assert set(APPLICATIONS) == modules
+    assert set(APPLICATIONS[folder]) == modules
 
 
 def _tensors(outputs: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:

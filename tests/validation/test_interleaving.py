@@ -35,3 +35,9 @@ def test_rounds_rotate() -> None:
 def test_one_round_is_all_that_a_slow_platform_gets() -> None:
     notes: list[str] = []
     assert len(interleave([Noted("a", notes, seconds=0.02)], time_limit=0.01)) == 1
+
+
+def test_a_slow_platform_gets_the_least_rounds_that_are_asked_for() -> None:
+    notes: list[str] = []
+    passes = [Noted("a", notes, seconds=0.02)]
+    assert len(interleave(passes, time_limit=0.01, least=5)) == 5

@@ -14,9 +14,9 @@ from aimatrix.errors import UnsupportedError
 from aimatrix.model.calls import OpCall
 from aimatrix.model.recording import Recording
 from aimatrix.model.result import Platform
-from aimatrix.validation import Application, Suite
+from aimatrix.validation import Application, StandIn, Suite
 from aimatrix.validation.attribution import attribute
-from aimatrix.validation.measure_mix import measure_mix
+from aimatrix.validation.measure_mix import LEAST_ROUNDS, measure_mix, measure_mixes
 from mix_builders import gelu, linear, make_mix, make_mix_stage
 
 NULL = Platform(backend="null")
@@ -79,6 +79,9 @@ def test_errors_are_predicted_over_real_time(suite: Suite) -> None:
         ("tiny", pytest.approx(small)),
         ("huge", pytest.approx(3 * large)),
     ]
+    assert fidelity.whole.predicted is not None
+    rounds = len(fidelity.whole.real.samples)
+    assert fidelity.whole.predicted.samples == pytest.approx([small + 3 * large] * rounds)
     predicted = {item.name: item.predicted_seconds for item in fidelity.applications}
     assert predicted == {"small": pytest.approx(small), "large": pytest.approx(large)}
 
@@ -130,3 +133,79 @@ def test_nothing_is_compared_where_nothing_runs(
     fidelity = measure_mix(MIX, suite, NULL, time_limit=0.1, record=record)
     assert not fidelity.compared
     assert len(fidelity.left_out) == 2
+
+
+def test_benchmarks_share_the_times_of_the_applications(suite: Suite) -> None:
+    runs: list[str] = []
+
+    class Counted(Null):
+        """Says which of its passes run."""
+
+        def prepare_application(self, function: Callable[..., Any], *_: object) -> Pass:
+            return _noted(super().prepare_application(function, (), NULL), function.__name__, runs)
+
+        def prepare_mix(self, benchmark: Any, platform: Platform) -> Pass:
+            return _noted(super().prepare_mix(benchmark, platform), "benchmark", runs)
+
+    both = [StandIn(benchmark=MIX), StandIn(benchmark=MIX, applications=("small",))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aimatrix.backends.get", lambda name: Counted())
+        whole, alone = measure_mixes(both, suite, NULL, time_limit=1e-9, record=record)
+    assert runs[:4] == ["max", "min", "benchmark", "benchmark"]
+    assert {name: runs.count(name) for name in set(runs)} == {
+        "max": LEAST_ROUNDS,
+        "min": LEAST_ROUNDS,
+        "benchmark": 2 * LEAST_ROUNDS,
+    }
+    assert [item.name for item in whole.applications] == ["small", "large"]
+    # a benchmark of one application is held against it alone
+    assert [item.name for item in alone.applications] == ["small"]
+    assert [row.name for row in alone.classes] == ["tiny"]
+    assert alone.applications == whole.applications[:1]
+    assert alone.whole is not None
+    assert alone.whole.real.median == pytest.approx(1e-3)
+
+
+def _noted(prepared: Pass, name: str, runs: list[str]) -> Pass:
+    class Noted(Pass):
+        def run(self) -> list[float]:
+            runs.append(name)
+            return prepared.run()
+
+        def outputs(self) -> list[Any]:
+            return []
+
+    return Noted()
+
+
+def test_a_benchmark_that_does_not_run_leaves_the_others_alone(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_mix(make_mix_stage("large", linear(128, 768, 768), multiplicity=4.0))
+
+    def prepare(self: Null, benchmark: Any, platform: Platform) -> Pass:
+        if benchmark is other:
+            raise UnsupportedError("no such operator")
+        return prepared(self, benchmark, platform)
+
+    prepared = Null.prepare_mix
+    monkeypatch.setattr(Null, "prepare_mix", prepare)
+    both = [StandIn(benchmark=other), StandIn(benchmark=MIX)]
+    refused, measured = measure_mixes(both, suite, NULL, time_limit=0.01, record=record)
+    assert not refused.compared
+    assert [item.reason for item in refused.left_out] == ["no such operator"]
+    assert measured.compared
+
+
+def test_where_no_benchmark_runs_no_application_is_made(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Pass:
+        raise UnsupportedError("no mixes")
+
+    def fail(*_: object) -> list[OpCall]:
+        raise AssertionError("an application was recorded")
+
+    monkeypatch.setattr(Null, "prepare_mix", refuse)
+    fidelity = measure_mix(MIX, suite, NULL, time_limit=0.1, record=fail)
+    assert [item.reason for item in fidelity.left_out] == ["no mixes"]

@@ -166,6 +166,7 @@ def print_validation(validation: Validation) -> None:
     """Fidelity errors per platform: convolutions alone per group and in total, whole models."""
     for platform in validation.platforms:
         _print_platform(platform)
+    _print_ratios(validation)
 
 
 def print_comparison(comparisons: Sequence[Comparison]) -> None:
@@ -208,16 +209,45 @@ def _print_applications(platform: PlatformFidelity) -> None:
             _ms(item.timing.median),
             f"{item.timing.spread:.1%}",
             _ms(item.predicted_seconds),
+            "" if item.predicted is None else f"{item.predicted.spread:.1%}",
             f"{item.predicted_seconds / item.timing.median - 1:+.1%}",
         ]
         for item in platform.applications
         if item.predicted_seconds is not None
     ]
     if rows:
-        print_table("", ["application", "real ms", "spread", "predicted ms", "error"], rows)
+        columns = ["application", "real ms", "spread", "predicted ms", "spread", "error"]
+        print_table("", columns, rows)
     if platform.whole is not None and rows:
         shorter = platform.whole.real.median / platform.whole.synthetic.median
-        print(f"a pass of the benchmark is {shorter:.1f} times shorter than the suite")
+        rounds = len(platform.whole.real.samples)
+        print(
+            f"a pass of the benchmark is {shorter:.1f} times shorter than the suite; medians of"
+            f" {rounds} rounds, spread: (p90 - p10) / median"
+        )
+
+
+def _print_ratios(validation: Validation) -> None:
+    """How many times as long one platform takes as another; nothing of convolutions alone."""
+    if not validation.ratios:
+        return
+    rows = [
+        [
+            f"{pair.first} / {pair.second}",
+            f"{pair.applications}",
+            f"{pair.real:.3f}",
+            f"{pair.predicted:.3f}",
+            f"{pair.error:+.1%}",
+        ]
+        for pair in validation.ratios
+    ]
+    columns = ["platforms", "applications", "real ratio", "predicted", "error"]
+    print_table("ratios between platforms", columns, rows)
+    worst = max(validation.ratios, key=lambda pair: abs(pair.error))
+    print(
+        f"largest error of a ratio: {worst.error:+.1%} ({worst.first} / {worst.second}); rank"
+        f" agreement (Kendall's tau): {validation.rank_agreement:.2f}"
+    )
 
 
 def _fidelity(name: str, row: FidelityRow) -> list[str]:
@@ -226,7 +256,7 @@ def _fidelity(name: str, row: FidelityRow) -> list[str]:
         _ms(row.real.median),
         f"{row.real.spread:.1%}",
         _ms(row.predicted_seconds),
-        f"{row.synthetic.spread:.1%}",
+        f"{(row.predicted or row.synthetic).spread:.1%}",
         f"{row.error:+.1%}",
     ]
 

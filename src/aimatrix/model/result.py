@@ -121,13 +121,15 @@ class FidelityRow(Part):
     real: the suite's work, weighted. synthetic: the benchmark's own work as it was measured, done
     once: a stage's in a group's row, that of all stages in a total. multiplicity: of the stage;
     None in a total, where each stage has its own. predicted_seconds: the synthetic time with
-    every stage taken as often as its multiplicity says.
+    every stage taken as often as its multiplicity says. predicted: of a mix, what each round alone
+    predicts, for its spread; predicted_seconds is made of each stage's median.
     """
 
     name: str
     real: Timing
     synthetic: Timing
     multiplicity: PositiveFloat | None = None
+    predicted: Timing | None = None
     predicted_seconds: NonNegativeFloat
     error: float
 
@@ -136,11 +138,13 @@ class ApplicationTiming(Part):
     """One application of the suite on one platform.
 
     predicted_seconds: what a mix's benchmark says that it takes; None of convolutions alone.
+    predicted: what each round says, for its spread.
     """
 
     name: str
     weight: PositiveFloat
     timing: Timing
+    predicted: Timing | None = None
     predicted_seconds: NonNegativeFloat | None = None
 
 
@@ -176,11 +180,38 @@ class PlatformFidelity(Part):
         return bool(self.groups or self.convolutions or self.whole)
 
 
+class PlatformRatio(Part):
+    """How many times as long as ``second`` the platform ``first`` takes.
+
+    Over the applications that both ran, weighted; error: predicted / real - 1, signed.
+    """
+
+    first: str
+    second: str
+    applications: PositiveInt
+    real: PositiveFloat
+    predicted: PositiveFloat
+    error: float
+
+    @property
+    def same_order(self) -> bool:
+        """Whether the platform that is faster is told to be it."""
+        return (self.real > 1) == (self.predicted > 1)
+
+
 class Validation(Artefact):
-    """Real applications and the benchmark measured interleaved, one process per platform."""
+    """Real applications and the benchmark measured interleaved, one process per platform.
+
+    stands_for: of a mix, the applications of the suite that it was held against; empty: all.
+    ratios: of a mix, each pair of platforms. rank_agreement: Kendall's tau of these, from 1 (each
+    pair is put in its real order) to -1 (none is); None without pairs.
+    """
 
     SCHEMA: ClassVar[str] = "aimatrix.validation"
     SCHEMA_VERSION: ClassVar[int] = 1
 
     benchmark_digest: str
     platforms: tuple[PlatformFidelity, ...]
+    stands_for: tuple[str, ...] = ()
+    ratios: tuple[PlatformRatio, ...] = ()
+    rank_agreement: float | None = Field(None, ge=-1, le=1)

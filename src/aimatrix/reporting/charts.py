@@ -11,21 +11,47 @@ import altair as alt
 import vl_convert
 from markupsafe import Markup
 
-from aimatrix.reporting.figures import Figure
+from aimatrix.reporting.figures import Curve, Figure
 
 INK = "#57606a"
 GRID = "#d8dee4"
 SERIES = ("#1f6f8b", "#d98324")
 WIDTH = 320
 BAR = 15
+CURVE = 190
+#: ticks of a logarithmic axis
+FACTORS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
-def draw(figure: Figure) -> Markup:
-    """A horizontal bar chart as an SVG element that scales with the page."""
-    specification = _chart(figure).to_dict()
+def draw(figure: Figure | Curve) -> Markup:
+    """Horizontal bars, or lines, as an SVG element that scales with the page."""
+    chart = _lines(figure) if isinstance(figure, Curve) else _chart(figure)
+    specification = chart.to_dict()
     svg = vl_convert.vegalite_to_svg(specification)
     # the view box alone decides the proportions; the style sheet sets the size
     return Markup(re.sub(r'^<svg ([^>]*?)width="[\d.]+" height="[\d.]+"', r"<svg \1", svg, count=1))
+
+
+def _lines(curve: Curve) -> alt.LayerChart:
+    rows = [{"series": point.series, "x": point.x, "y": point.y} for point in curve.points]
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X(
+            "x:Q",
+            title=curve.x_axis,
+            scale=alt.Scale(type="log", nice=False, padding=12),
+            axis=alt.Axis(values=list(FACTORS), format="~s"),
+        ),
+        y=alt.Y("y:Q", title=curve.y_axis, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5)),
+        color=_colors(curve),
+    )
+    lines = base.mark_line(strokeWidth=2)
+    chart = alt.layer(lines, base.mark_point(filled=True, size=45), width=WIDTH, height=CURVE)
+    return _styled(chart)
+
+
+def _colors(figure: Figure | Curve) -> alt.Color:
+    scale = alt.Scale(domain=list(figure.series), range=list(SERIES[: len(figure.series)]))
+    return alt.Color("series:N", scale=scale, legend=None)
 
 
 def _chart(figure: Figure) -> alt.LayerChart:
@@ -38,11 +64,7 @@ def _chart(figure: Figure) -> alt.LayerChart:
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=_value_axis(figure),
         y=alt.Y("row:N", sort=names, title=None, scale=alt.Scale(paddingInner=0.25)),
-        color=alt.Color(
-            "series:N",
-            scale=alt.Scale(domain=list(figure.series), range=list(SERIES[: len(figure.series)])),
-            legend=None,
-        ),
+        color=_colors(figure),
     )
     if paired:
         base = base.encode(yOffset=alt.YOffset("series:N", sort=list(figure.series)))

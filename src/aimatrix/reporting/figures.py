@@ -1,4 +1,4 @@
-"""The figures of the report, as plain rows of values: what `charts` draws."""
+"""The figures of the report, as plain values: what `charts` draws."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from aimatrix.model.profile import Profile
 from aimatrix.model.result import PlatformFidelity, RunResult
 from aimatrix.reference import PublishedTables
 from aimatrix.reporting import formats
+from aimatrix.reporting.mixes import CurvePoint
 from aimatrix.reporting.times import group_names
 
 
@@ -36,6 +37,27 @@ class Figure:
     description: str
     series: tuple[str, ...] = field(default=())
     domain: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point of a curve, and of which series it is."""
+
+    series: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Lines over an axis of factors (logarithmic); axes with their units, points in order."""
+
+    title: str
+    x_axis: str
+    y_axis: str
+    points: tuple[Point, ...]
+    description: str
+    series: tuple[str, ...]
 
 
 def _figure(
@@ -87,6 +109,41 @@ def passes_figure(results: Sequence[RunResult]) -> Figure:
         )
     ]
     return _figure("Median time of one pass", "milliseconds", bars)
+
+
+def suite_errors_figure(platforms: Sequence[PlatformFidelity]) -> Figure:
+    """What a mix's benchmark misses the time of the suite by, on each platform."""
+    rows = [(item.platform.name, item.whole) for item in platforms if item.whole is not None]
+    names = _distinct([name for name, _ in rows])
+    bars = [
+        Bar(name, "suite", 100 * row.error, formats.signed(row.error))
+        for name, (_, row) in zip(names, rows, strict=True)
+        if row is not None
+    ]
+    reach = 1.6 * max(1.0, *(abs(bar.value) for bar in bars))
+    return _figure("Error of the suite's time", "fidelity error (%)", bars, (-reach, reach))
+
+
+def curve_figure(points: Sequence[CurvePoint]) -> Curve:
+    """Error against reduction."""
+    series = ("largest of the platforms", "median of the platforms")
+    told = "; ".join(
+        f"{formats.times(each.reduction)}: {formats.share(each.largest)},"
+        f" median {formats.share(each.typical)}"
+        for each in points
+    )
+    title = "Error against reduction"
+    return Curve(
+        title,
+        "reduction",
+        "size of the fidelity error (%)",
+        (
+            *(Point(series[0], each.reduction, 100 * each.largest) for each in points),
+            *(Point(series[1], each.reduction, 100 * each.typical) for each in points),
+        ),
+        f"{title}. {told}.",
+        series,
+    )
 
 
 def error_figures(platforms: Sequence[PlatformFidelity]) -> list[Figure]:

@@ -10,6 +10,7 @@ from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.profile import Profile
 from aimatrix.model.result import PlatformFidelity, RunResult, Validation
 from aimatrix.reporting import formats
+from aimatrix.reporting.mixes import largest, mixes, networks
 from aimatrix.reporting.times import measured, reduction
 
 
@@ -36,7 +37,10 @@ def facts(
         found.append(Fact(f"{benchmark.applications:,}", _noun(benchmark.applications)))
     if benchmark is not None:
         found += _benchmark_facts(benchmark)
-    platforms = measured(validations)
+    platforms = measured(networks(validations))
+    shown = mixes(validations)
+    if shown is not None:
+        found += _mix_facts(shown.shown)
     if platforms:
         found += _validation_facts(platforms)
     elif results:
@@ -45,8 +49,13 @@ def facts(
     return found
 
 
-def summary(profile: Profile | None, benchmark: Benchmark | None) -> str:
+def summary(
+    profile: Profile | None, benchmark: Benchmark | None, validations: Sequence[Validation]
+) -> str:
     """One sentence on what the page is about."""
+    shown = mixes(validations)
+    if shown is not None:
+        return _mix_summary(shown.shown)
     if benchmark is not None:
         layers = sum(len(stage.layers) for stage in benchmark.stages)
         macs = sum(stage.multiplicity * stage.macs for stage in benchmark.stages)
@@ -133,17 +142,7 @@ def _benchmark_facts(benchmark: Benchmark) -> list[Fact]:
 
 
 def _validation_facts(platforms: Sequence[PlatformFidelity]) -> list[Fact]:
-    found = []
-    factors = [factor for item in platforms if (factor := reduction(item)) is not None]
-    if factors:
-        low, high = formats.times(min(factors)), formats.times(max(factors))
-        found.append(
-            Fact(
-                low if low == high else f"{low} to {high}",
-                "reduction",
-                "time of the whole models / time of one pass",
-            )
-        )
+    found = _reduction_facts(platforms, "time of the whole models / time of one pass")
     for label, rows in (
         ("whole models", [(item, item.whole) for item in platforms]),
         ("convolutions", [(item, item.convolutions) for item in platforms]),
@@ -160,6 +159,44 @@ def _validation_facts(platforms: Sequence[PlatformFidelity]) -> list[Fact]:
                 )
             )
     return found
+
+
+def _reduction_facts(platforms: Sequence[PlatformFidelity], remark: str) -> list[Fact]:
+    factors = [factor for item in platforms if (factor := reduction(item)) is not None]
+    if not factors:
+        return []
+    low, high = formats.times(min(factors)), formats.times(max(factors))
+    return [Fact(low if low == high else f"{low} to {high}", "reduction", remark)]
+
+
+def _mix_facts(validation: Validation) -> list[Fact]:
+    platforms = measured([validation])
+    found = _reduction_facts(platforms, "time of the suite / time of one pass")
+    suite = [(item.platform.name, item.whole.error) for item in platforms if item.whole is not None]
+    classes = [
+        (f"{row.name}, {item.platform.name}", row.error)
+        for item in platforms
+        for row in item.classes
+    ]
+    pairs = [(f"{pair.first} against {pair.second}", pair.error) for pair in validation.ratios]
+    for label, errors in (
+        ("largest error of the suite's time", suite),
+        ("largest error of a class", classes),
+        ("largest error of a ratio of platforms", pairs),
+    ):
+        worst = largest(errors)
+        if worst is not None:
+            found.append(Fact(formats.signed(worst[1]), label, worst[0]))
+    return found
+
+
+def _mix_summary(validation: Validation) -> str:
+    platforms = measured([validation])
+    applications = {each.name for item in platforms for each in item.applications}
+    return (
+        f"A synthetic benchmark tells how long {formats.plural(len(applications), 'application')}"
+        f" take on {formats.plural(len(platforms), 'platform')}."
+    )
 
 
 def _run_command(result: RunResult) -> str:

@@ -12,8 +12,8 @@ from aimatrix.model.benchmark import MATCHED, Benchmark
 from aimatrix.model.profile import Profile
 from aimatrix.model.result import RunResult, Validation
 from aimatrix.reference import PublishedTables
-from aimatrix.reporting import charts, figures, formats, headline, tables, times
-from aimatrix.reporting.figures import Figure
+from aimatrix.reporting import charts, figures, formats, headline, mixes, tables, times
+from aimatrix.reporting.figures import Curve, Figure
 from aimatrix.reporting.tables import Table
 from aimatrix.store.documents import digest
 from aimatrix.version import VERSION
@@ -26,7 +26,7 @@ class Section:
     anchor: str
     title: str
     text: tuple[str, ...] = ()
-    figures: tuple[Figure, ...] = ()
+    figures: tuple[Figure | Curve, ...] = ()
     tables: tuple[Table, ...] = ()
     folded: tuple[tuple[str, tuple[Table, ...]], ...] = ()
 
@@ -47,7 +47,8 @@ def render(
         *_profile_section(profile, reference),
         *_fit_section(benchmark, reference),
         *_model_section(benchmark),
-        *_fidelity_section(validations),
+        *_mix_section(mixes.mixes(validations)),
+        *_fidelity_section(mixes.networks(validations)),
         *_runs_section(results),
     ]
     environment = Environment(
@@ -59,7 +60,7 @@ def render(
         lstrip_blocks=True,
     )
     return environment.get_template("report.html.j2").render(
-        summary=headline.summary(profile, benchmark),
+        summary=headline.summary(profile, benchmark, validations),
         facts=headline.facts(profile, benchmark, results, validations),
         doubts=_doubts(profile, benchmark, results, validations),
         sections=sections,
@@ -165,6 +166,44 @@ def _model_section(benchmark: Benchmark | None) -> Iterator[Section]:
     )
 
 
+def _mix_section(found: mixes.Mixes | None) -> Iterator[Section]:
+    if found is None:
+        return
+    shown, points = found.shown, mixes.curve(found)
+    platforms = times.measured([shown])
+    left = times.left_out([shown])
+    environments = times.environments_table(
+        (item.platform.name, item.environment) for item in platforms
+    )
+    candidates = (
+        mixes.platforms_table(shown),
+        mixes.classes_table(shown),
+        mixes.applications_table(shown),
+        mixes.ratios_table(shown),
+        mixes.curve_table(points) if len(points) > 1 else None,
+        mixes.parts_table(found),
+        times.left_out_table(left) if left else None,
+        environments,
+    )
+    yield Section(
+        anchor="mix",
+        title="How well the mix tells the time",
+        text=(
+            "Whole applications and a benchmark of all their operators, measured in the same"
+            " rounds on each platform. No time that was measured went into the benchmark. The error"
+            " is predicted / real time - 1: below zero, the benchmark is too fast.",
+        ),
+        figures=(
+            figures.suite_errors_figure(platforms),
+            *([figures.curve_figure(points)] if len(points) > 1 else []),
+        ),
+        tables=tuple(table for table in candidates if table is not None),
+        folded=tuple(
+            (item.platform.name, (mixes.application_times_table(item),)) for item in platforms
+        ),
+    )
+
+
 def _fidelity_section(validations: Sequence[Validation]) -> Iterator[Section]:
     platforms = times.measured(validations)
     left = times.left_out(validations)
@@ -230,7 +269,7 @@ def _doubts(
     foreign = [run.platform.name for run in results if run.benchmark_digest != ours]
     if foreign:
         doubts.append(f"Other benchmarks than this one were run on: {'; '.join(foreign)}.")
-    if any(validation.benchmark_digest != ours for validation in validations):
+    if any(item.benchmark_digest != ours for item in mixes.networks(validations)):
         doubts.append("A validation was made with another benchmark than the one shown here.")
     return doubts
 

@@ -60,12 +60,12 @@ def runs_table(results: Sequence[RunResult]) -> Table:
                 formats.exact(len(result.total.samples)),
                 formats.seconds(result.total.median),
                 _range(result.total),
-                _spread(result.total) + ("" if result.steady else ", not settled"),
+                spread(result.total) + ("" if result.steady else ", not settled"),
                 formats.seconds(result.predicted_seconds),
             )
             for result in results
         ),
-        note=_noise_note(result.total for result in results),
+        note=noise_note(result.total for result in results),
     )
 
 
@@ -130,7 +130,7 @@ def fidelity_table(fidelity: PlatformFidelity) -> Table:
             "Work", "Real", "Spread", "Synthetic", "Spread", "Multiplicity", "Predicted", "Error"
         ),
         rows=tuple(rows),
-        note=_noise_note(timings),
+        note=noise_note(timings),
     )
 
 
@@ -147,7 +147,7 @@ def applications_table(fidelity: PlatformFidelity) -> Table | None:
                 f"{application.weight:g}",
                 formats.seconds(application.timing.median),
                 _range(application.timing),
-                _spread(application.timing),
+                spread(application.timing),
             )
             for application in fidelity.applications
         ),
@@ -186,13 +186,25 @@ def environments_table(
     )
 
 
+def spread(timing: Timing) -> str:
+    """A spread in percent, with a star where it is large."""
+    return formats.share(timing.spread) + ("*" if timing.spread > NOISY else "")
+
+
+def noise_note(timings: Iterable[Timing]) -> str:
+    """What the star says, where one of these has it."""
+    if any(timing.spread > NOISY for timing in timings):
+        return "* The spread, (p90 - p10) / median, is above 10 %: the machine was not quiet."
+    return ""
+
+
 def _fidelity_row(name: str, row: FidelityRow) -> tuple[str, ...]:
     return (
         name,
         formats.seconds(row.real.median),
-        _spread(row.real),
+        spread(row.real),
         formats.seconds(row.synthetic.median),
-        _spread(row.synthetic),
+        spread(row.synthetic),
         "" if row.multiplicity is None else f"{row.multiplicity:g}",
         formats.seconds(row.predicted_seconds),
         formats.signed(row.error),
@@ -201,16 +213,6 @@ def _fidelity_row(name: str, row: FidelityRow) -> tuple[str, ...]:
 
 def _range(timing: Timing) -> str:
     return f"{formats.seconds(timing.p10)} to {formats.seconds(timing.p90)}"
-
-
-def _spread(timing: Timing) -> str:
-    return formats.share(timing.spread) + ("*" if timing.spread > NOISY else "")
-
-
-def _noise_note(timings: Iterable[Timing]) -> str:
-    if any(timing.spread > NOISY for timing in timings):
-        return "* The spread, (p90 - p10) / median, is above 10 %: the machine was not quiet."
-    return ""
 
 
 def _error(row: FidelityRow | None) -> str:

@@ -18,11 +18,15 @@ from aimatrix.model.mix import MixBenchmark
 from aimatrix.model.result import Platform, PlatformFidelity, Validation
 from aimatrix.store.documents import digest
 from aimatrix.validation.measure import empty
+from aimatrix.validation.measure_mix import StandIn
+from aimatrix.validation.ratios import rank_agreement, ratios
 from aimatrix.validation.suite import Suite
-from aimatrix.validation.worker import Job, Outcome
+from aimatrix.validation.worker import Job, Outcome, Work, count
 
 #: seconds of measuring per platform; setting the applications up comes on top
 TIME_LIMIT = 8.0
+#: how the reason of a platform begins whose worker died
+DIED = "the process that measured it died"
 #: characters of a dead worker's last line that the reason shows
 LAST_WORDS = 200
 
@@ -42,18 +46,67 @@ def validate(
     dies, says so in its ``left_out``. Raises InputError for an unknown backend or an application
     that cannot be made.
     """
+    if isinstance(benchmark, MixBenchmark):
+        alone = [StandIn(benchmark=benchmark)]
+        return validate_mixes(alone, suite, platforms, time_limit=time_limit, progress=progress)[0]
+    (own,) = _measure(benchmark, suite, platforms, time_limit, progress)
+    return Validation.create(benchmark_digest=digest(benchmark), platforms=own)
+
+
+def validate_mixes(
+    stand_ins: Sequence[StandIn],
+    suite: Suite,
+    platforms: Sequence[Platform],
+    *,
+    time_limit: float = TIME_LIMIT,
+    progress: Callable[[Platform], None] | None = None,
+) -> list[Validation]:
+    """`validate` of several mixes in the same rounds, each against what it stands for.
+
+    Raises InputError as `validate` does, and for an application that the suite does not have.
+    """
+    names = {application.name for application in suite.applications}
+    for name in (name for item in stand_ins for name in item.applications):
+        if name not in names:
+            raise InputError(
+                f"{suite.source}: has no application {name!r}; add it, or name another"
+            )
+    measured = _measure(tuple(stand_ins), suite, platforms, time_limit, progress)
+    return [mix_validation(item, own) for item, own in zip(stand_ins, measured, strict=True)]
+
+
+def mix_validation(stand_in: StandIn, platforms: tuple[PlatformFidelity, ...]) -> Validation:
+    """What was measured of a mix, with the ratios between the platforms."""
+    pairs = ratios(platforms)
+    return Validation.create(
+        benchmark_digest=digest(stand_in.benchmark),
+        platforms=platforms,
+        stands_for=stand_in.applications,
+        ratios=pairs,
+        rank_agreement=rank_agreement(pairs),
+    )
+
+
+def _measure(
+    work: Work,
+    suite: Suite,
+    platforms: Sequence[Platform],
+    time_limit: float,
+    progress: Callable[[Platform], None] | None,
+) -> list[tuple[PlatformFidelity, ...]]:
+    """Per benchmark, its fidelity on each platform."""
     for platform in platforms:
         backends.get(platform.backend)
     measured = []
     for platform in platforms:
         if progress is not None:
             progress(platform)
-        job = Job(benchmark=benchmark, suite=suite, platform=platform, time_limit=time_limit)
+        job = Job(work=work, suite=suite, platform=platform, time_limit=time_limit)
         measured.append(_in_a_worker(job))
-    return Validation.create(benchmark_digest=digest(benchmark), platforms=tuple(measured))
+    return [tuple(each[number] for each in measured) for number in range(count(work))]
 
 
-def _in_a_worker(job: Job) -> PlatformFidelity:
+def _in_a_worker(job: Job) -> tuple[PlatformFidelity, ...]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         job_file, result_file, log_file = (folder / part for part in ("job", "result", "log"))
@@ -70,11 +123,11 @@ def _in_a_worker(job: Job) -> PlatformFidelity:
                 check=False,
             ).returncode
         if code != 0 or not result_file.exists():
-            return empty(job.platform, _obituary(code, log_file))
+            return (empty(job.platform, _obituary(code, log_file)),) * count(job.work)
         outcome = Outcome.model_validate_json(result_file.read_bytes())
-    if outcome.fidelity is None:
+    if outcome.error:
         raise InputError(outcome.error)
-    return outcome.fidelity
+    return outcome.fidelities
 
 
 def _environment() -> dict[str, str]:
@@ -90,7 +143,7 @@ def _obituary(code: int, log_file: Path) -> str:
     written = log_file.read_text(encoding="utf-8", errors="replace").split("\n")
     lines = [line for line in map(str.strip, written) if line]
     words = lines[-1][-LAST_WORDS:] if lines else "(it wrote nothing)"
-    return f"the process that measured it died ({cause}); its last words: {words}"
+    return f"{DIED} ({cause}); its last words: {words}"
 
 
 def _signal_name(number: int) -> str:

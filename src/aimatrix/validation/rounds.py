@@ -11,12 +11,14 @@ MIN_ROUNDS = 3
 MAX_ROUNDS = 50
 
 
-def interleave(passes: Sequence[Pass], time_limit: float) -> list[list[list[float]]]:
+def interleave(
+    passes: Sequence[Pass], time_limit: float, least: int = 1
+) -> list[list[list[float]]]:
     """Run all passes in rounds, each round beginning with the next one of them.
 
     Returns per round, per pass, the seconds of its parts. Rounds go on while another one fits
     into ``time_limit`` seconds; there are at least `MIN_ROUNDS` as long as the limit is not yet
-    over, at least one, and at most `MAX_ROUNDS`.
+    over, ``least`` of them whatever it is, and at most `MAX_ROUNDS`.
     """
     rounds: list[list[list[float]]] = []
     start = perf_counter()
@@ -27,6 +29,8 @@ def interleave(passes: Sequence[Pass], time_limit: float) -> list[list[list[floa
             number = (turn + len(rounds)) % len(passes)
             times[number] = passes[number].run()
         rounds.append(times)
+        if len(rounds) < least:
+            continue
         now = perf_counter()
         fits = (now - start) + (now - began) <= time_limit
         if now - start >= time_limit or (len(rounds) >= MIN_ROUNDS and not fits):
