@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns that it will gi
 
 
 def the_call(function: Callable[..., Any], *inputs: Any) -> OpCall:
-    calls = [translate(raw) for raw in record_application(function, inputs, ATTRIBUTES)]
+    calls = [translate(raw) for raw in record_application(function, inputs, ATTRIBUTES).calls]
     [found] = [call for call in calls if ops.cost(call).bytes]
     return found
 
@@ -100,5 +100,5 @@ def test_layers_packed_between_two_watches_are_not_taken_for_others() -> None:
 
 
 def macs(function: Callable[..., Any], *inputs: Any) -> int:
-    calls = [translate(raw) for raw in record_application(function, inputs, ATTRIBUTES)]
+    calls = [translate(raw) for raw in record_application(function, inputs, ATTRIBUTES).calls]
     return sum(ops.cost(call).macs or 0 for call in calls)

@@ -36,7 +36,7 @@ def one_thread() -> Iterator[None]:
 
 
 def of_inference(function: Callable[..., Any], *inputs: Any) -> list[OpCall]:
-    return [translate(raw) for raw in record_application(function, inputs, ATTRIBUTES)]
+    return [translate(raw) for raw in record_application(function, inputs, ATTRIBUTES).calls]
 
 
 def of_training(module: Any, run: Callable[[], Any]) -> list[OpCall]:

@@ -13,6 +13,7 @@ from aimatrix.backends.null import Null
 from aimatrix.errors import UnsupportedError
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.calls import OpCall
+from aimatrix.model.recording import Recording
 from aimatrix.model.result import Platform
 from aimatrix.reporting.times import reduction
 from aimatrix.validation import Application, Suite, convolutions
@@ -60,11 +61,11 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
     )
 
 
-def record(function: Callable[..., Any], inputs: Sequence[Any]) -> list[OpCall]:
+def record(function: Callable[..., Any], inputs: Sequence[Any]) -> Recording:
     """Sizes near the centers 33, 16 and 18, 7 of the small benchmark."""
     if function is max:
-        return [convolution(30, 4), relu(), convolution(7, 2)]
-    return [convolution(14, 6), convolution(200, 1), convolution(18, 1)]
+        return Recording([convolution(30, 4), relu(), convolution(7, 2)])
+    return Recording([convolution(14, 6), convolution(200, 1), convolution(18, 1)])
 
 
 def measured(benchmark: Benchmark, suite: Suite, **changes: Any) -> Any:
@@ -118,12 +119,14 @@ def test_only_forward_2d_convolutions_count(small_benchmark: Benchmark, suite: S
         OpCall.create("convolution", "conv_transpose2d", dict(convolution(14, 6).attributes)),
     ]
     plain = measured(small_benchmark, suite)
-    more = measured(small_benchmark, suite, record=lambda f, i: [*record(f, i), *others])
+    more = measured(
+        small_benchmark, suite, record=lambda f, i: Recording([*record(f, i).calls, *others])
+    )
     assert more.convolutions.real.median == plain.convolutions.real.median
 
 
 def test_a_group_without_real_work_has_no_error(small_benchmark: Benchmark, suite: Suite) -> None:
-    fidelity = measured(small_benchmark, suite, record=lambda *_: [convolution(30, 4)])
+    fidelity = measured(small_benchmark, suite, record=lambda *_: Recording([convolution(30, 4)]))
     assert [row.name for row in fidelity.groups] == ["group 1"]
     assert [item.name for item in fidelity.left_out] == ["group 2", "group 3", "group 4"]
     assert fidelity.convolutions is not None
@@ -153,7 +156,7 @@ def test_an_application_that_cannot_run_leaves_no_half_comparison(
 def test_convolutions_that_cannot_be_recorded_leave_whole_models_alone(
     small_benchmark: Benchmark, suite: Suite
 ) -> None:
-    def fail(function: Any, inputs: Any) -> list[OpCall]:
+    def fail(function: Any, inputs: Any) -> Recording:
         raise RuntimeError("no device")
 
     fidelity = measured(small_benchmark, suite, record=fail)
@@ -179,7 +182,7 @@ def test_recording_sees_what_inference_runs() -> None:
             return (x, self.extra(x)) if self.training else x
 
     module = Auxiliary().train()
-    calls = convolutions.record(module, (torch.rand(1, 3, 8, 8),))
+    calls = convolutions.record(module, (torch.rand(1, 3, 8, 8),)).calls
     found = [call for call in calls if call.family == "convolution"]
     assert [(call.kind, call["out_channels"]) for call in found] == [("conv2d", 4)]
     assert module.inference == [True]

@@ -12,6 +12,7 @@ from aimatrix.backends import Pass
 from aimatrix.backends.null import Null
 from aimatrix.errors import UnsupportedError
 from aimatrix.model.calls import OpCall
+from aimatrix.model.recording import Recording
 from aimatrix.model.result import Platform
 from aimatrix.validation import Application, Suite
 from aimatrix.validation.attribution import attribute
@@ -43,10 +44,10 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
     )
 
 
-def record(function: Callable[..., Any], inputs: Sequence[Any]) -> list[OpCall]:
+def record(function: Callable[..., Any], inputs: Sequence[Any]) -> Recording:
     if function is max:
-        return [linear(16, 96, 96)] * 8
-    return [linear(128, 768, 768), gelu(128, 768), gelu(128, 768)]
+        return Recording([linear(16, 96, 96)] * 8)
+    return Recording([linear(128, 768, 768), gelu(128, 768), gelu(128, 768)])
 
 
 def test_an_operator_belongs_to_the_nearest_stage_of_its_kind() -> None:

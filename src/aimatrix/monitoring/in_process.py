@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import sys
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from aimatrix.dialects.raw import RawCall, from_json
 from aimatrix.monitoring.agent.capture import NO_WORK
 
 
-class _Recording:
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The calls in their order; and (producer, consumer, how often) where one took another's."""
+
+    calls: list[RawCall]
+    pairs: list[tuple[RawCall, RawCall, int]]
+
+
+class _Tally:
     """A tally that keeps each call instead of counting it."""
 
     def __init__(self) -> None:
-        self.calls: list[RawCall] = []
+        self._calls: list[int] = []
+        self._pairs: Counter[tuple[int, int]] = Counter()
         self._known: list[RawCall | None] = [None]  # slot 0 means overflow: none here
         self._slots: dict[Hashable, int] = {}
 
@@ -29,9 +41,17 @@ class _Recording:
         return len(self._known) - 1
 
     def add(self, slot: int) -> None:
-        call = self._known[slot]
-        if call is not None:
-            self.calls.append(call)
+        self._calls.append(slot)
+
+    def look(self, slot: int, producers: Collection[int]) -> None:
+        self._pairs.update((producer, slot) for producer in producers)
+
+    def recorded(self) -> Recorded:
+        known = [call or RawCall("") for call in self._known]
+        return Recorded(
+            [known[slot] for slot in self._calls],
+            [(known[a], known[b], count) for (a, b), count in self._pairs.items()],
+        )
 
 
 def record_calls(
@@ -42,22 +62,28 @@ def record_calls(
     attributes: operator name (``aten::convolution``) -> arguments besides tensors to keep.
     Needs torch. What ``run`` raises is passed on.
     """
-    from aimatrix.monitoring.agent.dispatch import DispatchCapture
+    return record_pairs(run, attributes).calls
 
-    recording = _Recording()
-    capture = DispatchCapture(attributes, recording)
+
+def record_pairs(run: Callable[[], object], attributes: Mapping[str, Sequence[str]]) -> Recorded:
+    """As `record_calls`, and also who consumed whose output, over all of the calls."""
+    from aimatrix.monitoring.agent.dispatch import DispatchCapture
+    from aimatrix.monitoring.agent.pairs import Pairs
+
+    tally = _Tally()
+    capture = DispatchCapture(attributes, tally, pairs=Pairs(tally, first=sys.maxsize))
     capture.start()
     try:
         run()
     finally:
         capture.stop()
-    return recording.calls
+    return tally.recorded()
 
 
 def record_application(
     function: Callable[..., object], inputs: Sequence[Any], attributes: Mapping[str, Sequence[str]]
-) -> list[RawCall]:
-    """As `record_calls`, of ``function(*inputs)`` the way backends run it.
+) -> Recorded:
+    """As `record_pairs`, of ``function(*inputs)`` the way backends run it.
 
     A module runs for inference, set to eval, and stays so: dropped paths and training branches call
     others. Another callable is a program of its own, which may train: it runs as it is, and is
@@ -67,7 +93,7 @@ def record_application(
 
     if not isinstance(function, torch.nn.Module):
         function(*inputs)
-        return record_calls(lambda: function(*inputs), attributes)
+        return record_pairs(lambda: function(*inputs), attributes)
     function.eval()
     with torch.inference_mode():
-        return record_calls(lambda: function(*inputs), attributes)
+        return record_pairs(lambda: function(*inputs), attributes)

@@ -44,6 +44,11 @@ def operands(call: OpCall) -> tuple[Operand, ...] | None:
     return family_of(call).operands(call)
 
 
+def is_view(call: OpCall) -> bool:
+    """Whether ``call`` computes and moves nothing: a view, a question, memory not yet written."""
+    return call.family == "movement" and call.kind == "view"
+
+
 def alone(call: OpCall) -> tuple[None, ...]:
     """The sources of a call that takes nothing from another: None for each of its operands."""
     return (None,) * len(operands(call) or (None,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,13 +12,19 @@ from aimatrix.benchmark.layout import layer_call
 from aimatrix.dialects import aten
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.calls import OpCall
+from aimatrix.model.recording import Recording
 from aimatrix.monitoring.in_process import record_application
 
 
-def record(function: Callable[..., Any], inputs: Sequence[Any]) -> list[OpCall]:
-    """What ``function`` calls on ``inputs``, in its order. Needs torch."""
+def record(function: Callable[..., Any], inputs: Sequence[Any]) -> Recording:
+    """What ``function`` calls on ``inputs``, and who consumes whose output there. Needs torch."""
     recorded = record_application(function, inputs, aten.ATTRIBUTES)
-    return [aten.translate(raw) for raw in recorded]
+    pairs: Counter[tuple[OpCall, OpCall]] = Counter()
+    for raw_producer, raw_consumer, count in recorded.pairs:
+        producer, consumer = aten.translate(raw_producer), aten.translate(raw_consumer)
+        if not (ops.is_view(producer) or ops.is_view(consumer)):
+            pairs[producer, consumer] += count
+    return Recording([aten.translate(raw) for raw in recorded.calls], pairs)
 
 
 def of_application(calls: Sequence[OpCall], benchmark: Benchmark) -> tuple[list[OpCall], list[int]]:

@@ -16,7 +16,7 @@ from aimatrix.backends import Backend, Pass
 from aimatrix.backends.allocator import keep_freed_memory
 from aimatrix.errors import MissingPackageError, UnsupportedError
 from aimatrix.model.benchmark import Benchmark
-from aimatrix.model.calls import OpCall
+from aimatrix.model.recording import Recording
 from aimatrix.model.result import (
     ApplicationTiming,
     FidelityRow,
@@ -29,7 +29,7 @@ from aimatrix.validation import convolutions
 from aimatrix.validation.rounds import interleave
 from aimatrix.validation.suite import Application, Suite, load_application
 
-Recorder = Callable[[Callable[..., Any], Sequence[Any]], list[OpCall]]
+Recorder = Callable[[Callable[..., Any], Sequence[Any]], Recording]
 #: per round, the seconds of each stage (or group)
 Samples = list[list[float]]
 
@@ -129,7 +129,7 @@ def _prepare_application(
         reason = f"its convolutions cannot be recorded: {type(error).__name__}: {error}"
         prepared.left_out.append(LeftOut(name=application.name, reason=reason))
     else:
-        calls, stages = convolutions.of_application(recorded, benchmark)
+        calls, stages = convolutions.of_application(recorded.calls, benchmark)
         macs = sum(ops.cost(call).macs or 0 for call in calls)
         prepared.suite_macs += application.weight * macs
         try:

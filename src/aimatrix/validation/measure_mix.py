@@ -11,8 +11,8 @@ from aimatrix import backends
 from aimatrix.backends import Backend, Pass
 from aimatrix.backends.allocator import keep_freed_memory
 from aimatrix.errors import MissingPackageError, UnsupportedError
-from aimatrix.model.calls import OpCall
 from aimatrix.model.mix import MixBenchmark
+from aimatrix.model.recording import Recording
 from aimatrix.model.result import (
     ApplicationTiming,
     FidelityRow,
@@ -26,7 +26,7 @@ from aimatrix.validation.attribution import attribute
 from aimatrix.validation.rounds import interleave
 from aimatrix.validation.suite import Application, Suite, load_application
 
-Recorder = Callable[[Callable[..., Any], Sequence[Any]], list[OpCall]]
+Recorder = Callable[[Callable[..., Any], Sequence[Any]], Recording]
 
 
 @dataclass
@@ -114,7 +114,7 @@ def _prepare(
         prepared.left_out.append(LeftOut(name=application.name, reason=reason))
     else:
         prepared.passes[application.name] = passes
-        prepared.executions[application.name] = attribute(recorded, benchmark)
+        prepared.executions[application.name] = attribute(recorded.calls, benchmark)
 
 
 def _by_class(applications: Sequence[Application]) -> dict[str, list[Application]]:

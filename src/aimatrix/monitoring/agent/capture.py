@@ -6,7 +6,7 @@ contract suite in ``tests/monitoring`` then runs on it. `docs/monitoring.md` has
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Any, Protocol
 
 #: slot of a call that is no work (a tensor without data): counted nowhere
@@ -29,6 +29,10 @@ class Tally(Protocol):
 
     def add(self, slot: int) -> None:
         """Count one call."""
+        ...
+
+    def look(self, slot: int, producers: Collection[int]) -> None:
+        """Count one call as looked at, and as a consumer of what the calls of slots produced."""
         ...
 
 

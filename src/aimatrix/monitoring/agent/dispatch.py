@@ -22,11 +22,21 @@ from torch.optim.optimizer import (
 )
 from torch.utils import _python_dispatch as modes
 
-from . import alarm, dispatch_sampling, mode_stack, objects, own_time, pending_call, windows
+from . import (
+    alarm,
+    dispatch_sampling,
+    mode_stack,
+    objects,
+    own_time,
+    pairs,
+    pending_call,
+    windows,
+)
 from .capture import NO_WORK, Description, EstimatingTally, Tally
 from .dispatch_sampling import Budget, Sampler
 from .failures import is_ours
 from .notice import notice
+from .pairs import Pairs
 from .signature import Plan, describe, describe_by_name, key, numbers_as_tensors
 from .threads import ThreadFollower
 from .tracing import TracingGuard
@@ -45,6 +55,7 @@ class DispatchCapture:
     """The dispatch mode as a capture: on this thread, and on those that start later.
 
     budgeted: the budget, and the tally that estimates go to; without it every call counts.
+    pairs: looks at calls for who consumes whose output; without it none is looked at.
     """
 
     name = "dispatch"
@@ -54,16 +65,18 @@ class DispatchCapture:
         attributes: Mapping[str, Sequence[str]],
         tally: Tally,
         budgeted: tuple[Budget, EstimatingTally] | None = None,
+        pairs: Pairs | None = None,
     ) -> None:
         if not hasattr(modes.TorchDispatchMode, "ignore_compile_internals"):
             # without it a mode would turn compiled models into eager ones
             raise RuntimeError(f"torch {torch.__version__} is too old to be watched from Python")
         self._phases = _Phases()
-        self._mode = CountingMode(attributes, tally, self._phases)
+        self._pairs = pairs
+        self._mode = CountingMode(attributes, tally, self._phases, pairs)
         self._sampler: Sampler | None = None
         if budgeted is not None:
             self._sampler = Sampler(*budgeted)
-            self._sampled_mode = SampledMode(attributes, self._sampler, self._phases)
+            self._sampled_mode = SampledMode(attributes, self._sampler, self._phases, pairs)
         self._follower = ThreadFollower(self._enter, self._leave)
         self._guard = TracingGuard(self._enter, self._leave)
 
@@ -89,6 +102,8 @@ class DispatchCapture:
 
     def reset_after_fork(self) -> None:
         """See calls again where sampling had the mode off the stack of the thread that forked."""
+        if self._pairs is not None:
+            self._pairs.reset()
         if self._sampler is not None:
             self._sampler.reset_after_fork()
 
@@ -128,7 +143,11 @@ class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
     _is_told = False
 
     def __init__(
-        self, attributes: Mapping[str, Sequence[str]], tally: Tally, phases: _Phases
+        self,
+        attributes: Mapping[str, Sequence[str]],
+        tally: Tally,
+        phases: _Phases,
+        pairs: Pairs | None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._attributes = attributes
@@ -136,6 +155,7 @@ class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._slots = tally.slots
         self._add: Callable[[int], object] = tally.add
         self._phases = phases
+        self._pairs = pairs
         self._plans: dict[int, Plan] = {}
         self._failed = False
 
@@ -175,7 +195,29 @@ class CountingMode(modes.TorchDispatchMode):  # type: ignore[no-untyped-call]
             result = func(*tensors, **kwargs)
         if slot >= 0:
             _until_here = self._add(slot)  # what a sampler gives has to end with this frame
+            pairs = self._pairs
+            if pairs is not None:
+                pairs.calls += 1
+                if pairs.calls > pairs.begin:
+                    self._look(pairs, func, slot, args, kwargs, result)
         return result
+
+    def _look(
+        self,
+        pairs: Pairs,
+        func: Any,
+        slot: int,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        result: Any,
+    ) -> None:
+        try:
+            pairs.look(self._plans[id(func)], slot, args, kwargs, result)
+        except Exception as error:
+            if not is_ours(error):
+                raise
+            self._pairs = None
+            notice(f"this process's calls are not paired any more: {error!r}")
 
     def _slot(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
         if self._failed or (_other_modes() and _is_fake()):
@@ -222,9 +264,13 @@ class SampledMode(CountingMode):  # type: ignore[no-untyped-call]
     """Counts for a sampler, and has its meter know of calls in the watched thread."""
 
     def __init__(
-        self, attributes: Mapping[str, Sequence[str]], sampler: Sampler, phases: _Phases
+        self,
+        attributes: Mapping[str, Sequence[str]],
+        sampler: Sampler,
+        phases: _Phases,
+        pairs: Pairs | None,
     ) -> None:
-        super().__init__(attributes, sampler.tally, phases)
+        super().__init__(attributes, sampler.tally, phases, pairs)
         self._add = sampler.count
         self._sampler = sampler
         self._meter = sampler.meter
@@ -239,6 +285,12 @@ class SampledMode(CountingMode):  # type: ignore[no-untyped-call]
                 meter.note(time.perf_counter_ns() - begin)
                 return slot
         return CountingMode._slot(self, func, args, kwargs)
+
+    def _look(self, pairs: Pairs, *call: Any) -> None:
+        if self._sampler.is_exact:
+            CountingMode._look(self, pairs, *call)
+        else:
+            pairs.forget()  # in gaps, storages change hands unseen
 
 
 def _is_traced() -> bool:
@@ -313,7 +365,9 @@ def _codes() -> list[CodeType]:
         CountingMode.__torch_dispatch__,
         CountingMode._slot,
         CountingMode._open,
+        CountingMode._look,
         SampledMode._slot,
+        SampledMode._look,
         _Phases.current,
         _any_subclass,
         _is_traced,
@@ -321,7 +375,8 @@ def _codes() -> list[CodeType]:
         key,
     ]
     # those that sample may be called at any step of the application's code
-    for module in (alarm, dispatch_sampling, mode_stack, objects, own_time, pending_call, windows):
+    sampling = (alarm, dispatch_sampling, mode_stack, own_time, pending_call, windows)
+    for module in (objects, pairs, *sampling):
         own = [p for p in vars(module).values() if getattr(p, "__module__", "") == module.__name__]
         for part in (module, *own):
             functions += [each for each in vars(part).values() if isinstance(each, FunctionType)]

@@ -125,6 +125,11 @@ class Sampler:
 
     # ---- for the mode, at each call
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether every call counts."""
+        return self._state == EXACT
+
     def count(self, slot: int) -> object:
         """Count a call. What this returns has to live until the handler's frame ends."""
         state = self._state

@@ -32,14 +32,30 @@ class Plan:
     """What of one operator's arguments determines its work, read from its schema once.
 
     positional: (index, how) of those arguments; keyword: how, by name. ``operator`` is held so
-    that its id, by which plans are found, stays its own.
+    that its id, by which plans are found, stays its own. written: places and names of the arguments
+    that the operator writes into; outputs: those of them that it does not read (``out=``).
+    hands_on: it returns its input, or, where that lies unsuitably (``reshape``), a copy of it.
     """
 
-    __slots__ = ("arguments", "ident", "keyword", "name", "operator", "overload", "positional")
+    __slots__ = (
+        "arguments",
+        "hands_on",
+        "ident",
+        "keyword",
+        "name",
+        "operator",
+        "outputs",
+        "overload",
+        "positional",
+        "written",
+    )
 
     def __init__(self, operator: Any, attributes: Mapping[str, Sequence[str]]) -> None:
         self.operator = operator
         self.ident = id(operator)
+        self.hands_on = False
+        self.written: set[int | str] = set()
+        self.outputs: set[str] = set()
         schema = getattr(operator, "_schema", None)
         if schema is None:  # a higher-order operator, whose arguments have no names
             self.name, self.overload = f"higher_order::{operator}", ""
@@ -48,6 +64,10 @@ class Plan:
             self.positional: tuple[tuple[int, int], ...] = ()
             return
         self.name, self.overload = schema.name, schema.overload_name
+        aliases = [value.alias_info for value in schema.returns]
+        self.hands_on = self.name != "aten::contiguous" and any(
+            alias is not None and not alias.is_write for alias in aliases
+        )
         kept = attributes.get(self.name, ())
         self.arguments = []
         positional = []
@@ -57,6 +77,9 @@ class Plan:
                 default = argument.default_value if argument.has_default_value() else None
                 self.arguments.append((argument.name, how, default))
                 positional.append((index, how))
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                self.written |= {index, argument.name}
+                self.outputs |= {argument.name} if argument.is_out else set()
         if objects.brings_new(self.name):
             positional.insert(0, (0, _NEW_OBJECTS))
         self.keyword = {name: how for name, how, _ in self.arguments}

@@ -13,7 +13,7 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 
 from .capture import NO_WORK, Description
 
@@ -71,6 +71,9 @@ class SpoolTally:
     def add(self, slot: int) -> None:
         """Count one call in ``slot``."""
         self._counts[slot * _WORDS] += 1
+
+    def look(self, slot: int, producers: Collection[int]) -> None:
+        """Pairs are not kept in the files yet."""
 
     def add_estimate(self, slot: int, calls: float) -> None:
         """Count calls that sampling stands for, in ``slot``."""
