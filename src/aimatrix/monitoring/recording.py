@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from aimatrix import ops
+from aimatrix.dialects.pairs import translated
 from aimatrix.dialects.raw import RawCall
 from aimatrix.model.calls import OpCall
 from aimatrix.model.workload import PairRecord, WorkloadRecord
@@ -69,12 +69,9 @@ def to_pair_records(
     """
     sums: dict[tuple[OpCall, OpCall, str, datetime, float], float] = {}
     for count in counts:
-        for raw_producer, raw_consumer, calls in _pairs(count):
-            producer, consumer = translate(raw_producer), translate(raw_consumer)
-            if ops.is_view(producer) or ops.is_view(consumer):
-                continue
+        for (producer, consumer), calls in translated(_pairs(count), translate).items():
             start, seconds = count.window_start, count.window_seconds
-            key = (producer, consumer, raw_consumer.dialect, start, seconds)
+            key = (producer, consumer, _dialect(count.raw), start, seconds)
             sums[key] = sums.get(key, 0.0) + calls
     return [
         PairRecord(
@@ -98,6 +95,11 @@ def _pairs(count: WindowCount) -> Iterator[tuple[RawCall, RawCall, float]]:
     parts = count.raw.parts
     for producing, consuming, times in count.raw.pairs:
         yield parts[producing][0], parts[consuming][0], count.calls * times
+
+
+def _dialect(raw: RawCall) -> str:
+    """Whose spelling the calls are in which a call is counted."""
+    return raw.parts[0][0].dialect if raw.parts else raw.dialect
 
 
 def _parts(count: WindowCount) -> list[WindowCount]:
