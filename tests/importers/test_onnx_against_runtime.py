@@ -49,7 +49,7 @@ def of_the_runtime(proto: ModelProto, level: str, folder: Path) -> Counter[str]:
 
 
 def of_ours(proto: ModelProto, level: str) -> Counter[str]:
-    return operators(calls_of_run(skeleton(proto.SerializeToString()), fed(proto), level))
+    return operators(calls_of_run(skeleton(proto.SerializeToString()), fed(proto), level).calls)
 
 
 def work(counted: Mapping[str, int]) -> dict[str, int]:
@@ -175,7 +175,7 @@ def test_a_merged_convolution_has_a_bias_and_the_padding() -> None:
     nodes = [node("Pad", "x p", "q"), node("Conv", "q w", "y", pads=[1, 1, 1, 1]), NORMALIZATION]
     stored = [FILTERS, *SCALES, integers("p", 0, 0, 1, 0, 0, 0, 1, 0)]
     data = skeleton(model(nodes, IMAGE, stored=stored).SerializeToString())
-    [(raw, _)] = calls_of_run(data, fed(model([CONVOLUTION], IMAGE)), "all")
+    [(raw, _)] = calls_of_run(data, fed(model([CONVOLUTION], IMAGE)), "all").calls
     assert [tensor.shape for tensor in raw.arguments["inputs"]] == [
         (1, 3, 8, 8),
         (4, 3, 3, 3),
@@ -274,7 +274,7 @@ def test_quantized_models_run_on_integers_as_in_the_runtime(name: str, tmp_path:
 
 def test_a_quantized_convolution_is_of_small_integers() -> None:
     data = skeleton(ON_INTEGERS["convolution"].SerializeToString())
-    calls = calls_of_run(data, fed(ON_INTEGERS["convolution"]), "all")
+    calls = calls_of_run(data, fed(ON_INTEGERS["convolution"]), "all").calls
     raw = next(raw for raw, _ in calls if raw.name == "onnx::QLinearConv")
     image, _, _, filters, *_ = raw.arguments["inputs"]
     assert (image.dtype, filters.dtype, filters.shape) == ("uint8", "int8", (4, 3, 3, 3))

@@ -46,8 +46,10 @@ def test_the_nine_models_have_the_macs_of_their_architectures(name: str) -> None
 def test_a_run_that_was_watched_gives_the_calls_of_the_file(name: str) -> None:
     data = light(name).read_bytes()
     inputs = {"gpu_0/data_0": TensorArg((1, 3, 224, 224))}
-    watched = calls_of_run(skeleton(data), inputs, "all")
-    assert watched == [(call.raw, call.calls) for call in read(light(name)).calls]
+    watched, imported = calls_of_run(skeleton(data), inputs, "all"), read(light(name))
+    assert watched.calls == [(call.raw, call.calls) for call in imported.calls]
+    calls = [raw for raw, _ in watched.calls]
+    assert [(calls[a], calls[b], n) for a, b, n in watched.pairs] == imported.pairs
 
 
 def test_a_call_has_shapes_dtypes_and_attributes_and_no_names(calls) -> None:
@@ -68,7 +70,7 @@ def test_equal_calls_are_counted_together(calls) -> None:
 
 def test_the_device_of_a_session_is_that_of_its_tensors() -> None:
     data = model([node("Relu", "x", "z")], {"x": [4]}).SerializeToString()
-    [(raw, _)] = calls_of_run(skeleton(data), {"x": TensorArg((4,))}, "all", device="cuda")
+    [(raw, _)] = calls_of_run(skeleton(data), {"x": TensorArg((4,))}, "all", device="cuda").calls
     assert raw.arguments["inputs"] == (TensorArg((4,), "float32", "cuda"),)
 
 

@@ -70,6 +70,10 @@ def signatures(records: list[WorkloadRecord]) -> Counter[OpCall]:
     return found
 
 
+def pairs(store: Path) -> dict[tuple[OpCall, OpCall], int]:
+    return {(pair.producer, pair.consumer): pair.calls for pair in WorkloadStore(store).pairs()}
+
+
 def macs(records: list[WorkloadRecord]) -> int:
     return sum((ops.cost(record.call).macs or 0) * record.calls for record in records)
 
@@ -255,3 +259,5 @@ def test_a_model_is_the_same_when_it_runs_and_as_a_file(
     assert signatures(ran) == signatures(imported)
     assert macs(ran) == macs(imported) > 0
     assert not [record.name for record in ran if record.call.family == "unknown"]
+    [store] = tmp_path.glob("store-*")
+    assert pairs(store) == pairs(tmp_path / "imported") != {}

@@ -9,7 +9,7 @@ import pytest
 
 from aimatrix.dialects.raw import RawCall, TensorArg
 from aimatrix.model.calls import OpCall
-from aimatrix.monitoring import Run, WindowCount, record_calls, to_records
+from aimatrix.monitoring import Run, WindowCount, record_calls, to_pair_records, to_records
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -78,3 +78,32 @@ def test_recording_leaves_torch_as_it_was() -> None:
     record_calls(lambda: torch.relu(torch.ones(2)), {})
     after = [{key: value for key, value in place.items() if "trac" in key} for place in places]
     assert after == before
+
+
+def test_pairs_of_several_processes_are_added_up_and_views_left_out() -> None:
+    producer, view = RawCall("p"), RawCall("v")
+
+    def translated(raw: RawCall) -> OpCall:
+        return OpCall.create("movement", "view", {}) if raw is view else translate(raw)
+
+    found = to_pair_records(
+        [
+            replace(count("c", 10), producers=((producer, 2.4), (view, 5.0))),
+            replace(count("c_", 10), producers=((producer, 2.4),)),
+            replace(count("d", 10), producers=((producer, 0.1),)),
+        ],
+        translated,
+        Run("shop", "h", 60.0),
+    )
+    assert [(pair.consumer.kind, pair.calls, pair.source) for pair in found] == [
+        ("c", 5, "torch"),
+        ("d", 1, "torch"),  # what was seen is more than nothing
+    ]
+
+
+def test_pairs_inside_of_what_a_call_stands_for_count_with_it() -> None:
+    parts = (RawCall("a", dialect="onnx"), 1), (RawCall("b", dialect="onnx"), 4)
+    whole = replace(count("run", 7), raw=RawCall("run", parts=parts, pairs=((0, 1, 3),)))
+    [pair] = to_pair_records([whole], translate, Run("shop", "h", 60.0))
+    kinds = pair.producer.kind, pair.consumer.kind
+    assert (*kinds, pair.calls, pair.source) == ("a", "b", 21, "onnxruntime")

@@ -112,7 +112,7 @@ def test_a_table_of_another_version_is_named(tmp_path: Path) -> None:
     reader = SpoolReader(tmp_path)
     assert read(reader) == {}
     assert str(path) in reader.damaged[0]
-    assert "is not a spool of version 2" in reader.damaged[0]
+    assert "is not a spool of version 3" in reader.damaged[0]
 
 
 def test_what_cannot_be_read_stays_and_keeps_nothing_else_back(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from aimatrix.errors import InputError
 from aimatrix.model.calls import OpCall
-from aimatrix.model.workload import WorkloadRecord
+from aimatrix.model.workload import PairRecord, WorkloadRecord
 from aimatrix.store import run_log, schema
 from aimatrix.store.run_log import RunLog
 from aimatrix.store.workload import WorkloadStore
@@ -23,6 +23,10 @@ MINUTE = timedelta(minutes=1)
 
 def window(start: datetime, calls: int = 1) -> list[WorkloadRecord]:
     return [WorkloadRecord(CALL, "aten::relu", "shop", "host", start, 60.0, calls)]
+
+
+def pair(start: datetime) -> list[PairRecord]:
+    return [PairRecord(CALL, CALL, "shop", "host", start, 60.0, 1)]
 
 
 def files(root: Path) -> list[Path]:
@@ -45,6 +49,15 @@ def test_windows_of_an_hour_share_a_file_and_keep_apart_in_it(tmp_path: Path) ->
     assert sorted(starts) == [NOON + minute * MINUTE for minute in range(90)]
     until = NOON + 30 * MINUTE
     assert WorkloadStore(tmp_path).totals(until=until)[0].calls == 30
+
+
+def test_pairs_have_one_more_file_an_hour(tmp_path: Path) -> None:
+    log = RunLog(tmp_path)
+    for minute in range(90):
+        log.append(window(NOON + minute * MINUTE), pair(NOON + minute * MINUTE))
+    assert len(files(tmp_path)) == 4
+    assert calls(tmp_path) == 90
+    assert [each.calls for each in WorkloadStore(tmp_path).pairs()] == [90]
 
 
 def test_midnight_begins_a_file_of_the_next_date(tmp_path: Path) -> None:

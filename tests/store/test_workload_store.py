@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from aimatrix.errors import InputError
 from aimatrix.model.calls import PHASES, OpCall
 from aimatrix.model.workload import WorkloadRecord
-from aimatrix.store import schema
+from aimatrix.store import schema, table_kind
 from aimatrix.store.workload import WorkloadStore
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -357,12 +357,12 @@ def test_an_unreadable_file_is_named(store: WorkloadStore) -> None:
 @pytest.mark.parametrize("seconds", [0.0, 0.0005, 500 * 86400.0, float("inf"), float("nan")])
 def test_a_window_that_no_log_takes_is_refused(seconds: float) -> None:
     with pytest.raises(InputError, match=r"at least 0\.001 seconds and at most 366 days"):
-        schema.check_window(seconds)
+        table_kind.check_window(seconds)
     with pytest.raises(InputError):
         schema.to_table([record(window_seconds=seconds)])
 
 
 @pytest.mark.parametrize("seconds", [0.001, 366 * 86400.0])
 def test_the_shortest_and_the_longest_window_are_taken(seconds: float) -> None:
-    schema.check_window(seconds)
+    table_kind.check_window(seconds)
     schema.to_table([record(window_seconds=seconds)])

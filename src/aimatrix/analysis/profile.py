@@ -10,11 +10,14 @@ from datetime import timedelta
 from typing import Any
 
 from aimatrix import ops
+from aimatrix.analysis.blocks import find_blocks
 from aimatrix.analysis.grouping import find_centers, nearest_center
 from aimatrix.errors import InputError
 from aimatrix.model.artefact import sides
+from aimatrix.model.block import Block, block_operators
 from aimatrix.model.calls import Cost, OpCall
 from aimatrix.model.profile import (
+    BlockCount,
     Coverage,
     Filter,
     Group,
@@ -23,7 +26,7 @@ from aimatrix.model.profile import (
     Profile,
     UnknownOperator,
 )
-from aimatrix.model.workload import WorkloadRecord
+from aimatrix.model.workload import PairRecord, WorkloadRecord
 from aimatrix.ops import convolution
 
 
@@ -53,11 +56,12 @@ class Work:
 
 def build_profile(
     records: Sequence[WorkloadRecord],
+    pairs: Sequence[PairRecord] = (),
     *,
     centers: Sequence[int] | None = None,
     split_groups: bool = False,
 ) -> Profile:
-    """The profile of ``records``.
+    """The profile of ``records``, with blocks as far as ``pairs`` tell who feeds whom.
 
     ``centers`` fixes the sizes (elements along one side) that groups form around; without, they
     are found in the data. ``split_groups`` counts a grouped convolution as its groups.
@@ -85,6 +89,7 @@ def build_profile(
         unknown=_unknown(outside),
         coverage=_coverage(work, sum(record.estimated_calls for record in records)),
         operators=_operators(work),
+        blocks=_blocks(records, pairs),
     )
 
 
@@ -256,6 +261,26 @@ def _operators(work: Sequence[Work]) -> tuple[OperatorCount, ...]:
         )
         for key in sorted(calls)
     )
+
+
+def _blocks(
+    records: Sequence[WorkloadRecord], pairs: Sequence[PairRecord]
+) -> tuple[BlockCount, ...]:
+    """The known operators as blocks, found in each application apart, in an order that any log
+    gives.
+    """
+    operators: defaultdict[str, Counter[OpCall]] = defaultdict(Counter)
+    feeding: defaultdict[str, Counter[tuple[OpCall, OpCall]]] = defaultdict(Counter)
+    for record in records:
+        if record.call.family != "unknown":
+            operators[record.app][record.call.anywhere] += record.calls
+    for pair in pairs:
+        feeding[pair.app][pair.producer.anywhere, pair.consumer.anywhere] += pair.calls
+    found: Counter[Block] = Counter()
+    for app, counts in operators.items():
+        found.update(find_blocks(counts, feeding[app]))
+    rows = [BlockCount(operators=block_operators(each), calls=found[each]) for each in found]
+    return tuple(sorted(rows, key=lambda row: row.model_dump_json()))
 
 
 def _coverage(work: Sequence[Work], estimated_calls: int) -> Coverage:

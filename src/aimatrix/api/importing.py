@@ -12,11 +12,12 @@ from statistics import median_low
 from aimatrix import ops
 from aimatrix.api.watching import DEFAULT_STORE, FilePath
 from aimatrix.dialects import translate
+from aimatrix.dialects.pairs import translated
 from aimatrix.errors import InputError
 from aimatrix.importers import formats
 from aimatrix.importers.imported import Imported
 from aimatrix.model.calls import OpCall
-from aimatrix.model.workload import WorkloadRecord
+from aimatrix.model.workload import PairRecord, WorkloadRecord
 from aimatrix.monitoring import encodable, this_host
 from aimatrix.store.schema import to_table
 from aimatrix.store.workload import WorkloadStore
@@ -73,6 +74,7 @@ def import_(
     read = [(Path(path), *formats.read(Path(path), sizes)) for path in files]
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     records: list[WorkloadRecord] = []
+    pairs: list[PairRecord] = []
     found = []
     for path, kind, imported in read:
         name = encodable(app or _stem(path))
@@ -82,8 +84,9 @@ def import_(
             raise InputError(f"{path}: holds no operator calls; {kind.mend}")
         _refuse_what_no_log_holds(path, own)
         records += own
+        pairs += _pairs(imported, kind, name, calls, now)
         found.append(_summary(path, kind, name, own, imported))
-    WorkloadStore(Path(store)).append(records)
+    WorkloadStore(Path(store)).append(records, pairs)
     return found
 
 
@@ -135,6 +138,24 @@ def _records(
             warps=median_low(warps[key].elements()) or None if key in warps else None,
         )
         for key, number in counted.items()
+    ]
+
+
+def _pairs(
+    imported: Imported, kind: formats.Format, app: str, calls: int, start: datetime
+) -> list[PairRecord]:
+    return [
+        PairRecord(
+            producer=producer,
+            consumer=consumer,
+            app=app,
+            host=encodable(this_host()),
+            window_start=start,
+            window_seconds=_WINDOW,
+            calls=number * calls,
+            source=kind.source,
+        )
+        for (producer, consumer), number in translated(imported.pairs, translate).items()
     ]
 
 

@@ -76,7 +76,8 @@ def analyze(
     """
     documents.check_writable(output)
     records = _read_log(Path(store), since, until, app)
-    profile = build_profile(records, centers=centers, split_groups=split_groups)
+    pairs = WorkloadStore(Path(store)).pairs(since, until, app)
+    profile = build_profile(records, pairs, centers=centers, split_groups=split_groups)
     if output is not None:
         documents.save(profile, Path(output))
     return profile

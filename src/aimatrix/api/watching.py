@@ -27,10 +27,11 @@ from aimatrix.monitoring import (
     run_monitored,
     spool_folders,
     this_host,
+    to_pair_records,
     to_records,
 )
 from aimatrix.monitoring.application_name import application_name
-from aimatrix.store import schema
+from aimatrix.store import table_kind
 from aimatrix.store.run_log import RunLog
 from aimatrix.store.workload import WorkloadStore
 
@@ -64,7 +65,7 @@ def monitor(
     Raises InputError when the command does not exist, the log has no windows of such a length, or
     there is no such budget.
     """
-    schema.check_window(window)
+    table_kind.check_window(window)
     store = Path(store)
     run = Run(encodable(app or application_name(command)), this_host(), window)
     for spools in spool_folders(store):
@@ -108,11 +109,12 @@ def _into(
 
     def append(run: Run, counts: list[WindowCount]) -> None:
         counts = [replace(count, raw=with_operators(count.raw)) for count in counts]
+        pairs = to_pair_records(counts, translate, run)
         if measured is None:
-            log.append(to_records(counts, translate, run))
+            log.append(to_records(counts, translate, run), pairs)
         else:
             measured.collect()
-            log.append(to_records(counts, translate, run, measured.of))
+            log.append(to_records(counts, translate, run, measured.of), pairs)
 
     return append
 

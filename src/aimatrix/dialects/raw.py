@@ -33,7 +33,8 @@ class RawCall:
 
     Arguments are TensorArg, int, float, bool, str, None, or tuples of these; others are left out.
     dialect: whose spelling it is, a key of `aimatrix.dialects.DIALECTS`. parts: the calls that it
-    stands for, with how often it makes each; they count in its place.
+    stands for, with how often it makes each; they count in its place. pairs: which of them produces
+    what which other one consumes (places in ``parts``), and how often.
     """
 
     name: str
@@ -42,6 +43,7 @@ class RawCall:
     phase: str = "forward"
     dialect: str = "aten"
     parts: tuple[tuple[RawCall, int], ...] = ()
+    pairs: tuple[tuple[int, int, int], ...] = ()
 
 
 def from_json(text: str) -> RawCall:

@@ -21,14 +21,27 @@ class TracedCall:
     outermost: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class RunCalls:
+    """The distinct calls of a run of a model, and how often it makes each, in their order.
+
+    pairs: (producer, consumer, how often), the first two as places in ``calls``.
+    """
+
+    calls: list[tuple[RawCall, int]]
+    pairs: list[tuple[int, int, int]]
+
+
 @dataclass(slots=True)
 class Imported:
     """The outermost calls of a file.
 
     warnings: sentences for the user. odd: entries that were passed over, since they lack what
-    their kind has.
+    their kind has. pairs: producer, consumer, and how often one took the other's output; empty
+    where a format does not tell.
     """
 
     calls: list[TracedCall]
     warnings: list[str] = field(default_factory=list)
     odd: int = 0
+    pairs: list[tuple[RawCall, RawCall, int]] = field(default_factory=list)

@@ -29,30 +29,29 @@ def with_operators(raw: RawCall) -> RawCall:
     if raw.dialect != DIALECT:
         return raw
     arguments = raw.arguments
-    return replace(
-        raw,
-        parts=_operators(
-            str(arguments.get("model") or ""),
-            str(arguments.get("level", "all")),
-            tuple(arguments.get("names", ())),
-            tuple(arguments.get("inputs", ())),
-        ),
+    parts, pairs = _operators(
+        str(arguments.get("model") or ""),
+        str(arguments.get("level", "all")),
+        tuple(arguments.get("names", ())),
+        tuple(arguments.get("inputs", ())),
     )
+    return replace(raw, parts=parts, pairs=pairs)
 
 
 @lru_cache(_KEPT)
 def _operators(
     model: str, level: str, names: Sequence[str], inputs: Sequence[TensorArg]
-) -> tuple[tuple[RawCall, int], ...]:
+) -> tuple[tuple[tuple[RawCall, int], ...], tuple[tuple[int, int, int], ...]]:
     if not model:
-        return ()
+        return (), ()
     from aimatrix.importers.onnx import calls_of_run  # loads onnx, which the others do not need
 
     try:
         structure = Path(model).read_bytes()
         given = dict(zip(names, inputs, strict=True))
         device = inputs[0].device if inputs else "cpu"
-        return tuple(calls_of_run(structure, given, level, device))
+        run = calls_of_run(structure, given, level, device)
+        return tuple(run.calls), tuple(run.pairs)
     except (OSError, ValueError, InputError) as error:
         notice(f"runs of a model are counted without its operators: {error}")
-        return ()
+        return (), ()

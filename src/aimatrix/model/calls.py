@@ -67,6 +67,11 @@ class OpCall:
         """The same call on another dtype."""
         return replace(self, dtype=dtype)
 
+    @property
+    def anywhere(self) -> Self:
+        """The same call, on whatever device."""
+        return self if self.device == "cpu" else replace(self, device="cpu")
+
     def attributes_json(self) -> str:
         """The attributes in one canonical spelling: equal calls give equal text."""
         return json.dumps(dict(self.attributes), separators=(",", ":"), sort_keys=True)

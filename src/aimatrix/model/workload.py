@@ -1,4 +1,7 @@
-"""One row of the workload log: how often an application made an operator call in a time window."""
+"""Rows of the workload log: how often an application made an operator call in a time window.
+
+And in how many of them it took what another call had written.
+"""
 
 from __future__ import annotations
 
@@ -29,3 +32,21 @@ class WorkloadRecord:
     source: str = "torch"
     time_ns: int | None = None
     warps: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PairRecord:
+    """Producer x consumer x application x host x time window -> calls.
+
+    calls: those of the consumer that took at least one tensor which a call of the producer wrote
+    last; an estimate where not every call was looked at. window_start: UTC.
+    """
+
+    producer: OpCall
+    consumer: OpCall
+    app: str
+    host: str
+    window_start: datetime
+    window_seconds: float
+    calls: int
+    source: str = "torch"

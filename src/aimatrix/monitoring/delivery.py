@@ -24,7 +24,7 @@ class WindowCount:
 
     window_start: UTC, a multiple of window_seconds since the epoch. estimated_calls: how many of
     ``calls`` are an estimate from sampling. time_ns: what all of them took on the host, None where
-    it was not measured.
+    it was not measured. producers: whose outputs they took, and how many of ``calls`` took them.
     """
 
     raw: RawCall
@@ -33,6 +33,7 @@ class WindowCount:
     window_seconds: float
     estimated_calls: int = 0
     time_ns: int | None = None
+    producers: tuple[tuple[RawCall, float], ...] = ()
 
 
 OnWindow = Callable[[list[WindowCount]], None]
@@ -119,6 +120,7 @@ class Delivery:
                 self._window_seconds,
                 delta.estimated_calls,
                 delta.time_ns,
+                delta.producers,
             )
             for delta in self._reader.read()
         ]

@@ -1,14 +1,18 @@
-"""Turns counts of calls as a framework spells them into records for the workload log."""
+"""Turns counts of calls as a framework spells them into records for the workload log.
+
+And what they tell of producers and consumers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
+from aimatrix.dialects.pairs import translated
 from aimatrix.dialects.raw import RawCall
 from aimatrix.model.calls import OpCall
-from aimatrix.model.workload import WorkloadRecord
+from aimatrix.model.workload import PairRecord, WorkloadRecord
 from aimatrix.monitoring.delivery import WindowCount
 from aimatrix.monitoring.run_folder import Run
 
@@ -54,6 +58,48 @@ def to_records(
         )
         for (call, name, dialect, start, seconds, timed), same in equal.items()
     ]
+
+
+def to_pair_records(
+    counts: Iterable[WindowCount], translate: Callable[[RawCall], OpCall], run: Run
+) -> list[PairRecord]:
+    """One record per producer, consumer and window; equal ones of several processes are added up.
+
+    Views make no pairs. What was seen is of calls that counted: an estimate makes at least one.
+    """
+    sums: dict[tuple[OpCall, OpCall, str, datetime, float], float] = {}
+    for count in counts:
+        for (producer, consumer), calls in translated(_pairs(count), translate).items():
+            start, seconds = count.window_start, count.window_seconds
+            key = (producer, consumer, _dialect(count.raw), start, seconds)
+            sums[key] = sums.get(key, 0.0) + calls
+    return [
+        PairRecord(
+            producer=producer,
+            consumer=consumer,
+            app=run.app,
+            host=run.host,
+            window_start=start,
+            window_seconds=seconds,
+            calls=max(1, round(calls)),
+            source=SOURCES.get(dialect, dialect),
+        )
+        for (producer, consumer, dialect, start, seconds), calls in sums.items()
+    ]
+
+
+def _pairs(count: WindowCount) -> Iterator[tuple[RawCall, RawCall, float]]:
+    """Producer, consumer, and how often; also those inside of what a call stands for."""
+    for producer, calls in count.producers:
+        yield producer, count.raw, calls
+    parts = count.raw.parts
+    for producing, consuming, times in count.raw.pairs:
+        yield parts[producing][0], parts[consuming][0], count.calls * times
+
+
+def _dialect(raw: RawCall) -> str:
+    """Whose spelling the calls are in which a call is counted."""
+    return raw.parts[0][0].dialect if raw.parts else raw.dialect
 
 
 def _parts(count: WindowCount) -> list[WindowCount]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
+from struct import Struct
+from typing import Any
 
 from aimatrix.dialects.raw import RawCall, from_json
 from aimatrix.errors import InputError
@@ -18,6 +21,7 @@ from aimatrix.monitoring.agent.spool import (
     DESCRIPTIONS,
     HEADER,
     MAGIC,
+    PAIR,
     SAMPLED_UNIT,
     SLOT,
     VERSION,
@@ -35,13 +39,15 @@ class Delta:
     """Calls of one signature that one process has made and that were not handed on before.
 
     estimated_calls: how many of ``calls`` are an estimate from sampling. time_ns: what all of
-    them took on the host, None where it was not measured.
+    them took on the host, None where it was not measured. producers: whose outputs they took, and
+    how many of ``calls`` took them: an estimate where not every call was looked at.
     """
 
     raw: RawCall
     calls: int
     estimated_calls: int = 0
     time_ns: int | None = None
+    producers: tuple[tuple[RawCall, float], ...] = ()
 
 
 #: seconds after which a process has done more than begin its file
@@ -59,9 +65,21 @@ class State(Enum):
     GONE = "gone"
 
 
-#: what a slot has counted: calls, calls from sampling in parts of SAMPLED_UNIT, nanoseconds
-Slot = tuple[int, int, int]
-_EMPTY: Slot = (0, 0, 0)
+#: what a slot has counted: calls, calls from sampling in parts of SAMPLED_UNIT, nanoseconds, calls
+#: that were looked at
+Slot = tuple[int, int, int, int]
+_EMPTY: Slot = (0, 0, 0, 0)
+#: consumer's slot -> producer's slot -> how often a call that was looked at took what that produced
+Pairs = dict[int, dict[int, int]]
+_Shares = dict[int, float]
+
+
+@dataclass(slots=True)
+class _State:
+    """What a process has counted, up to some time."""
+
+    slots: list[Slot] = field(default_factory=list)
+    pairs: Pairs = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -69,10 +87,10 @@ class _Process:
     """What is known of one process's files. ``ended``: at the last read it was gone already."""
 
     stem: Path
-    delivered: list[Slot]
+    delivered: _State
     calls: dict[int, RawCall] = field(default_factory=dict)
     read_to: int = 0
-    pending: list[Slot] = field(default_factory=list)
+    pending: _State = field(default_factory=lambda: _State())
     ended: bool = False
 
     def path(self, suffix: str) -> Path:
@@ -101,6 +119,7 @@ class SpoolReader:
         self.damaged = []
         for path in sorted(self._folder.glob(f"*{COUNTS}")):
             try:
+                _check_version(path)
                 deltas += _read_process(self._process(path), self._state)
             except InputError as error:
                 self.damaged.append(str(error))
@@ -136,7 +155,7 @@ class SpoolReader:
 
 def _read_process(process: _Process, state: State) -> list[Delta]:
     content = process.path(COUNTS).read_bytes()
-    header = _header(process, content)
+    header = _header(process.path(COUNTS), content)
     if header is None:
         process.ended = _never_began(process, state)
         return []
@@ -144,19 +163,10 @@ def _read_process(process: _Process, state: State) -> list[Delta]:
     process.ended = state is State.GONE or _has_ended(process, *header)
     if process.ended:
         content = process.path(COUNTS).read_bytes()
-    counts = _counts(content)
+    now = _counts(content)
     # after the counts: a slot that counts has been described before
     _read_descriptions(process)
-    known = process.delivered + [_EMPTY] * (len(counts) - len(process.delivered))
-    deltas = []
-    process.pending = []
-    for number, (slot, before) in enumerate(zip(counts, known, strict=False)):
-        delta = _delta(process.calls.get(number, UNDESCRIBED), slot, before)
-        if delta.calls:
-            deltas.append(delta)
-            process.pending.append(slot)
-        else:  # the time of a call that has been handed on waits for the next one
-            process.pending.append((slot[0], slot[1], before[2]))
+    deltas = _since_delivered(process, now)
     if (
         state is State.LEFT
         and header[1] != pid_namespace()
@@ -166,6 +176,43 @@ def _read_process(process: _Process, state: State) -> list[Delta]:
     return deltas
 
 
+def _since_delivered(process: _Process, now: _State) -> list[Delta]:
+    """What is new, and makes it pending."""
+    delivered = process.delivered
+    known = delivered.slots + [_EMPTY] * (len(now.slots) - len(delivered.slots))
+    deltas = []
+    process.pending = _State()
+    for number, (slot, before) in enumerate(zip(now.slots, known, strict=False)):
+        pairs, pairs_before = now.pairs.get(number, {}), delivered.pairs.get(number, {})
+        delta = _delta(process.calls.get(number, UNDESCRIBED), slot, before)
+        if delta.calls:
+            shares = _shares(slot, before, pairs, pairs_before)
+            producers = tuple(
+                (process.calls.get(producer, UNDESCRIBED), delta.calls * share)
+                for producer, share in shares.items()
+            )
+            deltas.append(replace(delta, producers=producers))
+        else:  # what else is told of calls that have been handed on waits for the next one
+            slot, pairs = (slot[0], slot[1], before[2], before[3]), pairs_before
+        process.pending.slots.append(slot)
+        if pairs:
+            process.pending.pairs[number] = pairs
+    return deltas
+
+
+def _shares(slot: Slot, before: Slot, pairs: dict[int, int], known: dict[int, int]) -> _Shares:
+    """Of the calls of a slot, the part that took what each producer wrote; those above none.
+
+    It is told by the calls that were looked at since ``before``; where there are none, by all.
+    """
+    looked = slot[3] - before[3]
+    if looked <= 0:
+        looked, known = slot[3], {}
+    # a process that counts on may have made a pair whose look we did not see
+    shares = {p: min((seen - known.get(p, 0)) / max(looked, 1), 1.0) for p, seen in pairs.items()}
+    return {producer: share for producer, share in shares.items() if share > 0}
+
+
 def _delta(raw: RawCall, slot: Slot, before: Slot) -> Delta:
     # whole calls of a running total: what is rounded off now comes with the next delta
     estimated = slot[1] // SAMPLED_UNIT - before[1] // SAMPLED_UNIT
@@ -173,17 +220,22 @@ def _delta(raw: RawCall, slot: Slot, before: Slot) -> Delta:
     return Delta(raw, slot[0] - before[0] + estimated, estimated, time_ns or None)
 
 
-def _header(process: _Process, content: bytes) -> tuple[int, int] | None:
+def _header(path: Path, content: bytes) -> tuple[int, int] | None:
     """Process id and its namespace; None for a process that has only just begun its file."""
     if len(content) < HEADER.size or not content[:8].strip(b"\0"):
         return None
-    magic, version, pid, _start, _capacity, namespace = HEADER.unpack_from(content)
+    magic, version, pid, _start, _capacity, namespace, _pairs = HEADER.unpack_from(content)
     if magic != MAGIC or version != VERSION:
         raise InputError(
-            f"{process.path(COUNTS)}: is not a spool of version {VERSION}; read it with the"
-            " aimatrix that wrote it"
+            f"{path}: is not a spool of version {VERSION}; read it with the aimatrix that wrote it"
         )
     return pid, namespace
+
+
+def _check_version(path: Path) -> None:
+    """Before anything else of a process is read, which other releases may have written too."""
+    with path.open("rb") as file:
+        _header(path, file.read(HEADER.size))
 
 
 def _never_began(process: _Process, state: State) -> bool:
@@ -229,10 +281,21 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _counts(content: bytes) -> list[Slot]:
-    """The slots up to the last one that counts: few of a table's are ever used."""
-    table = content[HEADER.size :].rstrip(b"\0")
-    return list(SLOT.iter_unpack(table + bytes(-len(table) % SLOT.size)))
+def _counts(content: bytes) -> _State:
+    """The slots up to the last one that counts (few of a table's are ever used), and the pairs."""
+    capacity = HEADER.unpack_from(content)[4]
+    end = HEADER.size + SLOT.size * capacity
+    slots = list(_rows(SLOT, content[HEADER.size : end]))
+    pairs: Pairs = {}
+    for producer, consumer, seen in _rows(PAIR, content[end:]):
+        if seen:  # else one whose writing was cut short
+            pairs.setdefault(consumer, {})[producer] = seen
+    return _State(slots, pairs)
+
+
+def _rows(row: Struct, table: bytes) -> Iterator[Any]:
+    used = table.rstrip(b"\0")
+    return row.iter_unpack(used + bytes(-len(used) % row.size))
 
 
 def _read_descriptions(process: _Process) -> None:
@@ -267,14 +330,18 @@ def _remove(process: _Process) -> None:
         process.path(suffix).unlink(missing_ok=True)
 
 
-def _load_delivered(stem: Path) -> list[Slot]:
+def _load_delivered(stem: Path) -> _State:
     path = stem.with_name(stem.name + DELIVERED)
     try:
-        slots = json.loads(path.read_text())
-        return [(int(calls), int(sampled), int(time_ns)) for calls, sampled, time_ns in slots]
+        state = json.loads(path.read_text())
+        slots = [(int(c), int(s), int(t), int(looked)) for c, s, t, looked in state["slots"]]
+        pairs: Pairs = {}
+        for consumer, producer, seen in state["pairs"]:
+            pairs.setdefault(int(consumer), {})[int(producer)] = int(seen)
+        return _State(slots, pairs)
     except FileNotFoundError:
-        return []
-    except (ValueError, TypeError) as error:
+        return _State()
+    except (ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"{path}: is damaged; remove it to have all that its process counted handed on again,"
             " also what is in the log already"
@@ -284,5 +351,10 @@ def _load_delivered(stem: Path) -> list[Slot]:
 def _save_delivered(process: _Process) -> None:
     path = process.path(DELIVERED)
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(process.delivered))
+    pairs = [
+        (consumer, producer, seen)
+        for consumer, producers in process.delivered.pairs.items()
+        for producer, seen in producers.items()
+    ]
+    temporary.write_text(json.dumps({"slots": process.delivered.slots, "pairs": pairs}))
     os.replace(temporary, path)

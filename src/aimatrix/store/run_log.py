@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from aimatrix.model.workload import WorkloadRecord
-from aimatrix.store import schema
+from aimatrix.model.workload import PairRecord, WorkloadRecord
+from aimatrix.store import pair_schema, schema
+from aimatrix.store.pair_schema import PAIRS
+from aimatrix.store.schema import LOG
+from aimatrix.store.table_kind import TableKind
 from aimatrix.store.workload import WorkloadStore
 
 #: rows from which on a file grows no more: each window writes the whole of it
@@ -27,23 +30,28 @@ class RunLog:
 
     def __init__(self, root: Path) -> None:
         self._store = WorkloadStore(root)
-        self._growing: _Growing | None = None
+        self._growing: dict[str, _Growing] = {}  # by kind
 
-    def append(self, records: Sequence[WorkloadRecord]) -> None:
-        """Add ``records``, whole or not at all. Raises InputError as `WorkloadStore.append`."""
-        hours = {_hour(record) for record in records}
+    def append(self, records: Sequence[WorkloadRecord], pairs: Sequence[PairRecord] = ()) -> None:
+        """Add both, whole or not at all. Raises InputError as `WorkloadStore.append`."""
+        hours = {_hour(record) for record in records} | {_hour(pair) for pair in pairs}
         if len(hours) != 1:
-            self._store.append(records)
+            self._store.append(records, pairs)
             return
         [hour] = hours
-        table = schema.to_table(records)
-        growing = self._growing
+        grown = {LOG.name: self._grown(hour, schema.to_table(records), LOG)}
+        if pairs:
+            grown[PAIRS.name] = self._grown(hour, pair_schema.to_table(pairs), PAIRS)
+        self._store.put(dict(grown.values()))
+        for name, (path, table) in grown.items():
+            self._growing[name] = _Growing(hour, path, table, _version(path))
+
+    def _grown(self, hour: datetime, table: pa.Table, kind: TableKind) -> tuple[Path, pa.Table]:
+        """The file that takes the rows, and all that is in it then."""
+        growing = self._growing.get(kind.name)
         if growing is not None and growing.takes(hour):
-            path, table = growing.path, pa.concat_tables([growing.table, table])
-        else:
-            path = self._store.new_path(hour.date())
-        self._store.put({path: table})
-        self._growing = _Growing(hour, path, table, _version(path))
+            return growing.path, pa.concat_tables([growing.table, table])
+        return self._store.new_path(hour.date(), kind), table
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,5 +80,5 @@ def _version(path: Path) -> tuple[int, int, int] | None:
     return file.st_ino, file.st_size, file.st_mtime_ns
 
 
-def _hour(record: WorkloadRecord) -> datetime:
+def _hour(record: WorkloadRecord | PairRecord) -> datetime:
     return record.window_start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
@@ -18,10 +19,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aimatrix.errors import InputError
-from aimatrix.model.workload import WorkloadRecord
-from aimatrix.store import schema
+from aimatrix.model.workload import PairRecord, WorkloadRecord
+from aimatrix.store import pair_schema, schema
+from aimatrix.store.pair_schema import PAIRS
+from aimatrix.store.schema import LOG
+from aimatrix.store.table_kind import TableKind
 
 _PARTITION = "date="
+_R = TypeVar("_R", WorkloadRecord, PairRecord)
 
 
 class WorkloadStore:
@@ -30,22 +35,35 @@ class WorkloadStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def append(self, records: Sequence[WorkloadRecord]) -> Path | None:
+    def append(
+        self, records: Sequence[WorkloadRecord], pairs: Sequence[PairRecord] = ()
+    ) -> Path | None:
         """Add ``records``: one new file for each UTC date of their windows, whole or not at all.
 
-        Returns the file of the latest date, None when there were no records. Raises InputError
-        when the folder refuses it, or for a value that no reader would take.
+        pairs: added with them, in files of their own. Returns the records' file of the latest
+        date, None when there were none. Raises InputError when the folder refuses it, or for a
+        value that no reader would take.
         """
-        by_date: dict[date, list[WorkloadRecord]] = {}
-        for record in records:
-            by_date.setdefault(_utc(record.window_start, "window_start").date(), []).append(record)
-        tables = {self.new_path(day): schema.to_table(by_date[day]) for day in sorted(by_date)}
-        self.put(tables)
+        tables = {
+            self.new_path(day, LOG): schema.to_table(own) for day, own in _by_date(records).items()
+        }
+        self.put(tables | self._pair_tables(pairs))
         return max(tables, default=None)
 
-    def new_path(self, day: date) -> Path:
+    def append_pairs(self, pairs: Sequence[PairRecord]) -> None:
+        """Add ``pairs`` alone, as `append` does."""
+        self.put(self._pair_tables(pairs))
+
+    def _pair_tables(self, pairs: Sequence[PairRecord]) -> dict[Path, pa.Table]:
+        return {
+            self.new_path(day, PAIRS): pair_schema.to_table(own)
+            for day, own in _by_date(pairs).items()
+        }
+
+    def new_path(self, day: date, kind: TableKind) -> Path:
         """A path that no file has, for windows that start on the UTC date ``day``."""
-        return self.root / f"{_PARTITION}{day.isoformat()}" / f"{uuid4().hex}.parquet"
+        name = f"{kind.prefix}{uuid4().hex}.parquet"
+        return self.root / f"{_PARTITION}{day.isoformat()}" / name
 
     def put(self, tables: Mapping[Path, pa.Table]) -> None:
         """Write files of these paths, each whole or not at all, in the place of older ones.
@@ -84,33 +102,45 @@ class WorkloadStore:
         app: a glob (``resnet*``). Raises InputError when the store is missing, empty, damaged or
         newer than this release, and when nothing is selected.
         """
-        return schema.to_records(schema.reduce(self._select(since, until, app)))
+        reduced = LOG.reduce(self._select(LOG, since, until, app))
+        if not reduced.num_rows:
+            raise InputError(self._nothing_selected())
+        return schema.to_records(reduced)
+
+    def pairs(
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        app: str | None = None,
+    ) -> list[PairRecord]:
+        """Who consumes whose output in the windows that `totals` gives, added up like these.
+
+        Empty when the store has none: older releases logged none. Raises InputError when the store
+        is missing, damaged or newer than this release.
+        """
+        return pair_schema.to_records(PAIRS.reduce(self._select(PAIRS, since, until, app)))
 
     def _select(
-        self, since: datetime | None, until: datetime | None, app: str | None
+        self, kind: TableKind, since: datetime | None, until: datetime | None, app: str | None
     ) -> Iterator[pa.Table]:
         since = None if since is None else _utc(since, "since")
         until = None if until is None else _utc(until, "until")
-        any_rows = False
-        for path in self._files():
-            table = _load(path) if _may_hold(path, since, until) else None
+        yield kind.schema.empty_table()
+        for path in self._files(kind):
+            table = _load(path, kind) if _may_hold(path, since, until) else None
             if table is not None:
-                rows = _rows(table, since, until, app)
-                if rows.num_rows:
-                    any_rows = True
-                    yield rows
-        if not any_rows:
-            raise InputError(self._nothing_selected())
+                yield _rows(table, since, until, app)
 
-    def _files(self) -> list[Path]:
+    def _files(self, kind: TableKind) -> list[Path]:
         if not self.root.exists():
             raise InputError(f"{self.root}: no such store; {self._mend()}")
         if not self.root.is_dir():
             raise InputError(f"{self.root}: is a file, not a store folder; {self._mend()}")
         if not os.access(self.root, os.R_OK | os.X_OK):
             raise InputError(f"{self.root}: cannot be read: Permission denied")
-        paths = self.root.glob(f"{_PARTITION}*/*.parquet")
-        return sorted(path for path in paths if not path.name.startswith("."))
+        paths = self.root.glob(f"{_PARTITION}*/{kind.prefix}*.parquet")
+        others = (".",) if kind.prefix else (".", PAIRS.prefix)
+        return sorted(path for path in paths if not path.name.startswith(others))
 
     def _mend(self) -> str:
         return f"record one with: aimatrix monitor --store {self.root} -- COMMAND"
@@ -118,8 +148,8 @@ class WorkloadStore:
     def _nothing_selected(self) -> str:
         starts: list[datetime] = []
         apps: set[str] = set()
-        for path in self._files():
-            table = _load(path)
+        for path in self._files(LOG):
+            table = _load(path, LOG)
             if table is not None and table.num_rows:
                 starts += pc.min_max(table["window_start"]).as_py().values()
                 apps.update(pc.unique(table["app"]).to_pylist())
@@ -140,6 +170,13 @@ def _utc(moment: datetime, what: str) -> datetime:
     return moment.astimezone(UTC)
 
 
+def _by_date(records: Sequence[_R]) -> dict[date, list[_R]]:
+    by_date: dict[date, list[_R]] = {}
+    for record in records:
+        by_date.setdefault(_utc(record.window_start, "window_start").date(), []).append(record)
+    return dict(sorted(by_date.items()))
+
+
 def _write(table: pa.Table, path: Path) -> None:
     with path.open("wb") as file:
         pq.write_table(table, file, compression="zstd")
@@ -157,16 +194,17 @@ def _may_hold(path: Path, since: datetime | None, until: datetime | None) -> boo
     return (since is None or start + timedelta(days=1) > since) and (until is None or start < until)
 
 
-def _load(path: Path) -> pa.Table | None:
-    """The checked rows of a file; None for a Parquet file that is no workload log."""
+def _load(path: Path, kind: TableKind) -> pa.Table | None:
+    """The checked rows of a file; None for a Parquet file of another kind."""
     try:
         with path.open("rb") as file:
             parquet = pq.ParquetFile(file)
-            version = schema.version_of(parquet.schema_arrow.metadata)
+            version = kind.version_of(parquet.schema_arrow.metadata)
             if version is None:
                 return None
-            _check_schema(path, version, parquet.schema_arrow)
-            table = schema.complete(parquet.read(columns=schema.SCHEMA.names))
+            _check_version(path, version, kind)
+            kind.check_columns(parquet.schema_arrow, str(path))
+            table = kind.complete(parquet.read(columns=kind.names))
             table.validate(full=True)  # a file may call any bytes text
     except PermissionError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
@@ -175,27 +213,16 @@ def _load(path: Path) -> pa.Table | None:
             f"{path}: is damaged and cannot be read; to go on without it, move it away or"
             f" rename it to end in .bad ({_first_line(error)})"
         ) from error
-    schema.check(table, str(path))
-    return pa.Table.from_arrays(table.columns, schema=schema.SCHEMA)
+    kind.check(table, str(path))
+    return pa.Table.from_arrays(table.columns, schema=kind.schema)
 
 
-def _check_schema(path: Path, version: int, found: pa.Schema) -> None:
-    if version > schema.SCHEMA_VERSION:
+def _check_version(path: Path, version: int, kind: TableKind) -> None:
+    if version > kind.version:
         raise InputError(
-            f"{path}: field schema_version: {version} is newer than {schema.SCHEMA_VERSION}, the"
-            " newest that this release reads; upgrade aimatrix"
+            f"{path}: field schema_version: {version} is newer than {kind.version}, the newest"
+            " that this release reads; upgrade aimatrix"
         )
-    for field in schema.SCHEMA:
-        index = found.get_field_index(field.name)
-        if index < 0 and field.name in schema.LATER:
-            continue
-        if index < 0:
-            raise InputError(f"{path}: column {field.name}: is missing; write the file again")
-        if found.field(index).type != field.type:
-            raise InputError(
-                f"{path}: column {field.name}: is of type {found.field(index).type}, not"
-                f" {field.type}; write the file again"
-            )
 
 
 def _first_line(error: BaseException) -> str:

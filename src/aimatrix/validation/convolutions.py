@@ -10,6 +10,7 @@ from aimatrix import ops
 from aimatrix.analysis.grouping import nearest_center
 from aimatrix.benchmark.layout import layer_call
 from aimatrix.dialects import aten
+from aimatrix.dialects.pairs import translated
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.calls import OpCall
 from aimatrix.model.recording import Recording
@@ -19,11 +20,7 @@ from aimatrix.monitoring.in_process import record_application
 def record(function: Callable[..., Any], inputs: Sequence[Any]) -> Recording:
     """What ``function`` calls on ``inputs``, and who consumes whose output there. Needs torch."""
     recorded = record_application(function, inputs, aten.ATTRIBUTES)
-    pairs: Counter[tuple[OpCall, OpCall]] = Counter()
-    for raw_producer, raw_consumer, count in recorded.pairs:
-        producer, consumer = aten.translate(raw_producer), aten.translate(raw_consumer)
-        if not (ops.is_view(producer) or ops.is_view(consumer)):
-            pairs[producer, consumer] += count
+    pairs = Counter(translated(recorded.pairs, aten.translate))
     return Recording([aten.translate(raw) for raw in recorded.calls], pairs)
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from aimatrix.dialects.raw import RawCall, TensorArg
+from aimatrix.dialects.raw import TensorArg
 from aimatrix.errors import InputError
-from aimatrix.importers.imported import Imported, TracedCall
+from aimatrix.importers.imported import Imported, RunCalls, TracedCall
 from aimatrix.importers.onnx.isolation import ask
 
 
@@ -22,16 +22,17 @@ def read(path: Path, dims: Mapping[str, int] | None = None, device: str = "cpu")
     on. Raises InputError for a file that is no sound model, and for sizes that are missing.
     """
     try:
-        calls = ask("of_file", path.absolute(), dict(dims or {}), device)
+        run = ask("of_file", path.absolute(), dict(dims or {}), device)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    return Imported([TracedCall(raw, times) for raw, times in calls])
+    pairs = [(run.calls[a][0], run.calls[b][0], times) for a, b, times in run.pairs]
+    return Imported([TracedCall(raw, times) for raw, times in run.calls], pairs=pairs)
 
 
 def calls_of_run(
     structure: bytes, inputs: Mapping[str, TensorArg], level: str, device: str = "cpu"
-) -> list[tuple[RawCall, int]]:
-    """The operators of one run of a model, with how often each is called.
+) -> RunCalls:
+    """The operators of one run of a model, how often each is called, and who consumes whose output.
 
     structure: the model's skeleton. inputs: what the run was given, by the names of the model's
     inputs. level: what the session did to the graph before: disabled, basic, extended or all.

@@ -5,7 +5,7 @@ Names of nodes and tensors, and contents other than the attributes that rules re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
@@ -15,7 +15,9 @@ from aimatrix.dialects.onnx import RULES
 from aimatrix.dialects.onnx.shapes import output_shapes
 from aimatrix.dialects.onnx.unfuse import unfuse
 from aimatrix.dialects.raw import RawCall
+from aimatrix.importers.imported import RunCalls
 from aimatrix.importers.onnx.inference import Inference
+from aimatrix.importers.onnx.pairs import Pairs
 from aimatrix.importers.onnx.steps import Step
 from aimatrix.importers.onnx.values import Value, of_shape
 
@@ -27,15 +29,22 @@ _LONGEST = 64
 KNOWN = "known"
 
 
-def calls_of(steps: Iterable[Step], inference: Inference, device: str) -> list[tuple[RawCall, int]]:
-    """Each distinct call, with how often a run makes it, in the order of the first."""
-    counted: dict[str, tuple[RawCall, int]] = {}
+def calls_of(steps: Sequence[Step], inference: Inference, device: str) -> RunCalls:
+    """Each distinct call, with how often a run makes it, and who consumes whose output."""
+    places: dict[str, int] = {}
+    counted: list[tuple[RawCall, int]] = []
+    pairs = Pairs()
     for step in steps:
-        for raw in unfuse(_call(step, inference, device)):
-            key = repr(raw)
-            _, before = counted.get(key, (raw, 0))
-            counted[key] = raw, before + step.times
-    return list(counted.values())
+        whole = _call(step, inference, device)
+        parts = []
+        for raw in unfuse(whole):
+            place = places.setdefault(repr(raw), len(counted))
+            if place == len(counted):
+                counted.append((raw, 0))
+            counted[place] = counted[place][0], counted[place][1] + step.times
+            parts.append((raw, place))
+        pairs.add(step, whole, parts)
+    return RunCalls(counted, pairs.counted())
 
 
 def other_types(node: NodeProto, inputs: Sequence[Value | None]) -> list[TypeProto] | None:

@@ -17,8 +17,9 @@ import sys
 import threading
 from typing import IO, Any
 
-from aimatrix.dialects.raw import RawCall, from_json
+from aimatrix.dialects.raw import from_json
 from aimatrix.errors import InputError
+from aimatrix.importers.imported import RunCalls
 
 #: seconds that following one model may take; one of 20,000 nodes takes some ten
 _LONGEST = 60.0
@@ -32,7 +33,7 @@ _START = (
 )
 
 
-def ask(function: str, *arguments: Any) -> list[tuple[RawCall, int]]:
+def ask(function: str, *arguments: Any) -> RunCalls:
     """What a function of `aimatrix.importers.onnx.run` answers.
 
     Raises InputError where that does, and for a model that its process cannot cope with.
@@ -41,7 +42,11 @@ def ask(function: str, *arguments: Any) -> list[tuple[RawCall, int]]:
         answer = _process().ask((function, arguments))
     if "error" in answer:
         raise InputError(answer["error"])
-    return [(from_json(call), times) for call, times in answer["calls"]]
+    calls = [(from_json(call), times) for call, times in answer["calls"]]
+    pairs = [(int(a), int(b), int(times)) for a, b, times in answer["pairs"]]
+    if any(place not in range(len(calls)) for pair in pairs for place in pair[:2]):
+        raise InputError(_REASON)
+    return RunCalls(calls, pairs)
 
 
 def send(stream: IO[bytes], message: bytes) -> None:

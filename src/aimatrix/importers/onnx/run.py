@@ -7,7 +7,8 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from aimatrix.dialects.raw import RawCall, TensorArg
+from aimatrix.dialects.raw import TensorArg
+from aimatrix.importers.imported import RunCalls
 from aimatrix.importers.onnx import model as models
 from aimatrix.importers.onnx.calls import calls_of, other_types
 from aimatrix.importers.onnx.execution import Execution
@@ -21,7 +22,7 @@ _ON_INTEGERS = ("extended", "all")
 _MERGED = ("basic", *_ON_INTEGERS)
 
 
-def of_file(path: Path, dims: Mapping[str, int], device: str) -> list[tuple[RawCall, int]]:
+def of_file(path: Path, dims: Mapping[str, int], device: str) -> RunCalls:
     """The calls of a run of the model in a file, as a runtime runs it by default.
 
     Raises InputError for a file that is no sound model, and for sizes that are missing.
@@ -32,7 +33,7 @@ def of_file(path: Path, dims: Mapping[str, int], device: str) -> list[tuple[RawC
 
 def of_session(
     structure: bytes, inputs: Mapping[str, TensorArg], level: str, device: str
-) -> list[tuple[RawCall, int]]:
+) -> RunCalls:
     """The calls of a run of a session, whose model has this skeleton, on inputs of these shapes.
 
     Raises InputError for what is no sound model.
@@ -41,9 +42,7 @@ def of_session(
     return _calls(model, models.given(model, inputs), level, device)
 
 
-def _calls(
-    model: ModelProto, inputs: Mapping[str, Value], level: str, device: str
-) -> list[tuple[RawCall, int]]:
+def _calls(model: ModelProto, inputs: Mapping[str, Value], level: str, device: str) -> RunCalls:
     execution = Execution(model, other_types)
     outputs = execution.run(inputs)
     steps = execution.steps

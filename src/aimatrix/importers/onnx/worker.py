@@ -18,13 +18,14 @@ from typing import Any
 
 from aimatrix.dialects.raw import RawCall, TensorArg
 from aimatrix.errors import InputError
+from aimatrix.importers.imported import RunCalls
 from aimatrix.importers.onnx import run
 from aimatrix.importers.onnx.isolation import receive, send
 
 #: bytes that a model may take beside what the process has at its start
 _MEMORY = 4 * 2**30
 
-_FUNCTIONS: dict[str, Callable[..., list[tuple[RawCall, int]]]] = {
+_FUNCTIONS: dict[str, Callable[..., RunCalls]] = {
     "of_file": run.of_file,
     "of_session": run.of_session,
 }
@@ -53,12 +54,13 @@ def _limit() -> None:
 
 def _answer(function: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
     try:
-        calls = _FUNCTIONS[function](*arguments)
+        made = _FUNCTIONS[function](*arguments)
     except InputError as error:
         return {"error": str(error)}
     except Exception as error:  # what a crafted model makes of libraries is no end of kinds
         return {"error": f"its graph cannot be followed ({type(error).__name__}); export it again"}
-    return {"calls": [(json.dumps(_document(raw)), times) for raw, times in calls]}
+    calls = [(json.dumps(_document(raw)), times) for raw, times in made.calls]
+    return {"calls": calls, "pairs": made.pairs}
 
 
 def _document(raw: RawCall) -> dict[str, Any]:

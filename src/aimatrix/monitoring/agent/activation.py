@@ -35,12 +35,13 @@ def _native(configuration: Mapping[str, Any], spool: str) -> Capture:
 def _dispatch(configuration: Mapping[str, Any], spool: str) -> Capture:
     from .dispatch import DispatchCapture
     from .dispatch_sampling import Budget
+    from .pairs import Pairs
     from .threads import tell_of_older_threads
 
     tally = _tally(spool, configuration)
     budget = Budget(configuration["budget"], configuration["allowance"])
     budgeted = (budget, tally) if budget.share > 0 else None
-    capture = DispatchCapture(configuration["attributes"], tally, budgeted)
+    capture = DispatchCapture(configuration["attributes"], tally, budgeted, Pairs(tally))
     tell_of_older_threads()  # a mode belongs to a thread: the native capture sees them all
     return capture
 

@@ -49,8 +49,9 @@ class Capture(Protocol):
 
     The dispatch mode counts in a `Tally`, the native capture in files that it writes by itself. A
     capture sees every operator call of the threads it covers once, changes no result, starts no
-    thread as long as all calls are counted, holds no lock while the application's code runs, and
-    after a failure of its own stands aside.
+    thread as long as all calls are counted (but one for a moment, in a forked child that goes on to
+    call operators), holds no lock while the application's code runs, and after a failure of its own
+    stands aside.
     """
 
     name: str

@@ -81,7 +81,8 @@ class Pairs:
         known.update(dict.fromkeys(written, slot))
         known[0] = 0
         self._looked += 1
-        self._tally.look(slot, producers - {0})
+        if slot:
+            self._tally.look(slot, producers - {0})
 
     def _end_burst(self) -> None:
         if self._looked >= ENOUGH:

@@ -17,17 +17,23 @@ from collections.abc import Callable, Collection, Hashable
 
 from .capture import NO_WORK, Description
 
-VERSION = 2
+VERSION = 3
 MAGIC = b"AIMXSPOL"
-#: magic, version, process id, start (ns since the epoch), capacity, namespace of the process id
-HEADER = struct.Struct("<8sIIQQQ24x")
+#: magic, version, process id, start (ns since the epoch), capacity, namespace of the process id,
+#: capacity for pairs
+HEADER = struct.Struct("<8sIIQQQQ16x")
 DESCRIPTIONS = ".calls.jsonl"
 COUNTS = ".counts"
 
-#: a slot: calls; calls that sampling stands for, in parts of SAMPLED_UNIT; their time in ns
-SLOT = struct.Struct("<QQQ")
+#: a slot: calls; calls that sampling stands for, in parts of SAMPLED_UNIT; their time in ns; how
+#: many were looked at for pairs
+SLOT = struct.Struct("<QQQQ")
 SAMPLED_UNIT = 256
 _WORDS = SLOT.size // 8
+#: a pair, after all slots: slots of the producer and of the consumer, how often it was seen
+PAIR = struct.Struct("<IIQ")
+#: pairs that a process may hold; further ones are left out
+PAIRS = 16_384
 
 #: slot 0: calls of signatures beyond the capacity
 OVERFLOW: Description = {
@@ -73,7 +79,12 @@ class SpoolTally:
         self._counts[slot * _WORDS] += 1
 
     def look(self, slot: int, producers: Collection[int]) -> None:
-        """Pairs are not kept in the files yet."""
+        """Count one call as looked at, and its pairs with what produced what it takes."""
+        self._counts[slot * _WORDS + 3] += 1
+        for producer in producers:
+            place = self._files.place_of(producer, slot) if self._files else None
+            if place is not None:
+                self._counts[place] += 1
 
     def add_estimate(self, slot: int, calls: float) -> None:
         """Count calls that sampling stands for, in ``slot``."""
@@ -94,8 +105,8 @@ class _SpoolFiles:
     def __init__(self, folder: str, capacity: int) -> None:
         start = time.time_ns()
         stem = os.path.join(folder, f"{os.getpid()}-{start}")
-        header = HEADER.pack(MAGIC, VERSION, os.getpid(), start, capacity, pid_namespace())
-        size = HEADER.size + SLOT.size * capacity
+        header = HEADER.pack(MAGIC, VERSION, os.getpid(), start, capacity, pid_namespace(), PAIRS)
+        size = HEADER.size + SLOT.size * capacity + PAIR.size * PAIRS
         table = os.open(stem + COUNTS, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             _reserve(table, size)
@@ -110,6 +121,8 @@ class _SpoolFiles:
         self.counts = memoryview(self._map)[HEADER.size :].cast("Q")
         self._capacity = capacity
         self._next = itertools.count(1)
+        self._places: dict[tuple[int, int], int] = {}
+        self._next_pair = itertools.count()
         self.full = False
         self._write(0, OVERFLOW)
 
@@ -121,6 +134,18 @@ class _SpoolFiles:
             return 0
         self._write(slot, description)
         return slot
+
+    def place_of(self, producer: int, consumer: int) -> int | None:
+        """Which of the counts is that of a pair; None for one beyond the capacity."""
+        place = self._places.get((producer, consumer))
+        if place is None and len(self._places) < PAIRS:
+            pair = self._capacity * _WORDS + 2 * next(self._next_pair)
+            if pair + 1 >= len(self.counts):
+                return None
+            # a pair that was never seen is none: whole before it counts, whenever we are killed
+            self.counts[pair] = consumer << 32 | producer
+            place = self._places[producer, consumer] = pair + 1
+        return place
 
     def _write(self, slot: int, description: Description) -> None:
         line = json.dumps({"slot": slot, **description}, separators=(",", ":")) + "\n"

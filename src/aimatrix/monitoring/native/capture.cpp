@@ -26,6 +26,7 @@
 
 #include "objects.h"
 #include "operators.h"
+#include "pairs.h"
 #include "sampling.h"
 #include "signature.h"
 #include "spool.h"
@@ -76,6 +77,9 @@ struct Thread {
   OperatorCache operators;
   Windows windows;
   Recording* recording = nullptr;  // at the event that is looked at
+  Look look;
+  uint64_t burst = 0;              // in which it knows producers
+  uint64_t next_burst = kBurstGap; // calls after which it begins one
   uint32_t timed_slot = 0;
   uint64_t timed_from = 0;
 
@@ -86,6 +90,8 @@ struct Thread {
     counted = 0;
     windows = Windows();
     recording = nullptr;
+    look.begin_anew();
+    next_burst = kFirstBurst;
     generation = now;
   }
 };
@@ -109,6 +115,7 @@ struct Process {
 
   Operators operators;
   Budget budget;
+  Bursts bursts;
   std::atomic<bool> is_running{false};
   std::atomic<bool> is_sampling{false};
   std::atomic<Thread*> window_of{nullptr};
@@ -120,6 +127,9 @@ struct Process {
   std::atomic<int> recorders{0};
   bool is_counting = false;
   at::CallbackHandle counting = 0;
+  at::CallbackHandle outputs = 0;
+  bool has_outputs = false;
+  uint64_t outputs_since = 0;  // ns, or without them
   at::CallbackHandle steps = 0;
   at::CallbackHandle opening = 0;
   bool has_opening = false;  // in a forked child maybe the parent's
@@ -223,6 +233,7 @@ bool may_switch() {
 }
 
 void settle_counting();
+bool has_just_switched();
 
 // A fork waits until all is whole: the child has no other thread that could finish it.
 void before_fork() {
@@ -231,7 +242,8 @@ void before_fork() {
   if (all.is_running) {
     all.is_forking = true;
     settle_counting();
-    if (all.is_sampling) usleep(100);  // other threads take note of changes: torch's lock gets free
+    // other threads take note of changes: torch's lock gets free
+    if (all.is_sampling || has_just_switched()) usleep(100);
     (void)at::getStepCallbacksUnlessEmpty(at::RecordScope::FUNCTION);  // brings it up to date
   }
   all.mutex.lock();
@@ -259,6 +271,7 @@ void after_fork_in_child() {
   all.recorders = 0;
   all.is_sampling = false;
   all.budget.reset();
+  all.bursts.reset(all.bursts.is_on());
   unlock_after_fork();
   all.switching.unlock();
 }
@@ -416,6 +429,70 @@ void settle_counting() {
   }
 }
 
+// ---- bursts, in which torch tells what operators return
+
+std::unique_ptr<at::ObserverContext> on_outputs(const at::RecordFunction&) { return nullptr; }
+
+bool has_just_switched() { return now_ns() - process().outputs_since < 10'000'000; }
+
+// With the lock on switching; whether torch tells outputs in bursts alone.
+bool settle_outputs() {
+  auto& all = process();
+  bool is_wanted = all.is_running && all.bursts.is_on();
+  if (is_wanted == all.has_outputs) return true;
+  if (!may_switch()) return false;
+  all.has_outputs = is_wanted;
+  all.outputs_since = now_ns();
+  if (is_wanted) {
+    at::reenableCallback(all.outputs);
+  } else {
+    at::disableCallback(all.outputs);
+  }
+  return true;
+}
+
+// From the next call on. Not while calls are sampled: between windows, storages change hands unseen.
+void begin_burst(Thread& thread) {
+  auto& all = process();
+  std::lock_guard<std::mutex> lock(all.switching);
+  thread.next_burst = thread.counted + all.bursts.gap();
+  if (!all.is_running || all.is_sampling || all.bursts.is_on()) return;
+  all.bursts.begin();
+  if (settle_outputs()) return;
+  all.bursts.end();
+  thread.next_burst = thread.counted + kBurst;  // in a forked child: it may soon
+}
+
+void end_burst(Thread& thread) {
+  auto& all = process();
+  std::lock_guard<std::mutex> lock(all.switching);
+  all.bursts.end();
+  thread.next_burst = thread.counted + (settle_outputs() ? all.bursts.gap() : kBurst);
+}
+
+Pair* open_pair(uint64_t slots) {
+  std::lock_guard<std::mutex> lock(process().mutex);
+  return process().spool->append_pair(slots);
+}
+
+// At the begin of a call that is counted in `slot`, and of which torch will tell the outputs.
+void look_at(
+    Thread& thread, const Operator& called, uint32_t slot,
+    c10::ArrayRef<const c10::IValue> inputs) {
+  auto& all = process();
+  auto burst = all.bursts.number();
+  if (thread.burst != burst) thread.look.forget_producers();
+  thread.burst = burst;
+  const auto& producers = thread.look.begin(called, slot, inputs);
+  if (slot) {  // slot 0 is of all threads, and of many signatures
+    add_alone(all.spool->slots()[slot].looked, 1);
+    for (auto producer : producers) {
+      if (auto* pair = thread.look.pair(producer, slot, open_pair)) add_alone(pair->seen, 1);
+    }
+  }
+  if (all.bursts.is_last()) end_burst(thread);
+}
+
 std::unique_ptr<at::ObserverContext> on_opening(const at::RecordFunction&) {
   auto& all = process();
   auto* thread = this_thread();
@@ -455,6 +532,8 @@ void begin_sampling() {
   std::lock_guard<std::mutex> lock(all.switching);
   if (all.is_sampling || !all.is_running || !may_switch()) return;
   all.is_sampling = true;
+  all.bursts.end();
+  settle_outputs();
   settle_counting();
   add_opening();
 }
@@ -595,7 +674,10 @@ void count(Thread& thread, const at::RecordFunction& call, const char* overload)
   if (is_recording) {
     record(thread, *called, phase, inputs);
   } else {
-    raise_slot(thread, slot_of(thread, *called, phase, inputs));
+    auto slot = slot_of(thread, *called, phase, inputs);
+    if (call.needsOutputs() && process().bursts.is_on()) look_at(thread, *called, slot, inputs);
+    raise_slot(thread, slot);
+    if (thread.counted >= thread.next_burst) begin_burst(thread);
   }
 }
 
@@ -606,6 +688,8 @@ void stop_for(const char* reason) {
   if (!all.is_running.exchange(false)) return;
   if (all.is_sampling) end_sampling();
   settle_counting();
+  all.bursts.end();
+  settle_outputs();
 }
 
 // Nested calls are looked at, to learn which operators are called by others; while all is counted,
@@ -681,10 +765,11 @@ std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& call) {
 }
 
 // Ranges end in the order in which they began, so that what ends at depth 0 was none of ours.
-void on_end(const at::RecordFunction&, at::ObserverContext*) {
+void on_end(const at::RecordFunction& call, at::ObserverContext*) {
   auto* thread = current;
-  if (!thread || thread->depth == 0) return;
-  if (--thread->depth == 0 && thread->timed_from) add_time(*thread);
+  if (!thread || thread->depth == 0 || --thread->depth > 0) return;
+  if (thread->timed_from) add_time(*thread);
+  if (thread->look.is_open()) thread->look.end(call.outputs());
 }
 
 // Named ranges of Python (record_function) may end in another thread: ours carry a mark.
@@ -732,6 +817,11 @@ void start(const std::string& folder, const char* attributes, uint64_t capacity,
   all.budget.set(limits);
   all.is_sampling = false;
   all.window_of = nullptr;
+  all.bursts.reset(true);
+  all.outputs = at::addGlobalCallback(at::RecordFunctionCallback(&on_outputs)
+                                          .needsOutputs(true)
+                                          .scopes({at::RecordScope::FUNCTION}));
+  all.has_outputs = true;
   all.counting = at::addGlobalCallback(at::RecordFunctionCallback(&on_start, &on_end)
                                            .needsInputs(true)
                                            .scopes({at::RecordScope::FUNCTION}));
@@ -748,6 +838,7 @@ void stop() {
   all.window_of = nullptr;
   if (!may_switch()) return;  // they see that it runs no more
   at::removeCallback(all.counting);
+  at::removeCallback(all.outputs);
   at::removeCallback(all.steps);
 }
 
@@ -830,6 +921,7 @@ void run_region(Thread& thread, int64_t id) {
     items.insert(items.end(), region->items.begin(), region->items.end());
     return;
   }
+  thread.look.forget_producers();  // what compiled code writes is not seen
   auto* slots = all.spool->slots();
   for (const auto& item : region->items) {
     slots[item.slots[at]].calls.fetch_add(item.calls, std::memory_order_relaxed);

@@ -53,6 +53,8 @@ PROCESSES = 2
 
 #: of the measurement: rounds with and without, tiny operators and steps of a cell in a round
 ROUNDS = 15
+#: rounds before it, of tiny operators: at the begin of a process each call costs more
+WARM_ROUNDS = 8
 TINY = 600
 CELLS = 60
 
@@ -79,6 +81,8 @@ def event_cost(torch: Any, loops: Any) -> float:
     one before it, which is not counted, so that a machine that others load tells it too.
     """
     costs = []
+    for _ in range(WARM_ROUNDS):
+        loops[0][0]()
     for loop, events in loops:
         added = []
         for _ in range(ROUNDS):

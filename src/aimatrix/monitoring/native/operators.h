@@ -25,6 +25,8 @@ struct Argument {
   uint16_t index;
   How how;
   std::string name;
+  bool is_written;  // the operator writes into it
+  bool is_output;   // and does not read it
 };
 
 struct Operator {
@@ -33,6 +35,7 @@ struct Operator {
   std::vector<Argument> arguments;
   bool is_mark;  // set by a profiler: no work
   bool brings_new_objects;
+  bool hands_on;  // returns its input, or, where that lies unsuitably (reshape), a copy of it
   // seen outside and inside of another operator: what sampling needs to find a boundary
   std::atomic<bool> seen_outer{false};
   std::atomic<bool> seen_nested{false};
@@ -98,25 +101,36 @@ class Operators {
     made->overload = call.overload_name();
     made->is_mark = made->name.rfind("profiler::", 0) == 0;
     made->brings_new_objects = brings_new_objects(made->name);
+    made->hands_on = false;
     auto schema = call.operator_schema();
     if (!schema) return made;
+    made->hands_on = made->name != "aten::contiguous" && may_return_its_input(*schema);
     auto kept = kept_.find(made->name);
     uint16_t index = 0;
     for (const auto& argument : schema->arguments()) {
       const auto& type = *argument.type();
+      bool is_written = argument.alias_info() && argument.alias_info()->isWrite();
       if (holds_tensor(type)) {
         auto how = holds(type, c10::TypeKind::ListType) ? How::tensors : How::tensor;
-        made->arguments.push_back({index, how, argument.name()});
+        made->arguments.push_back({index, how, argument.name(), is_written, argument.is_out()});
       } else if (holds(type, c10::TypeKind::DeviceObjType)) {
-        made->arguments.push_back({index, How::device, argument.name()});
+        made->arguments.push_back({index, How::device, argument.name(), false, false});
       } else if (kept != kept_.end() && contains(kept->second, argument.name())) {
         bool is_object =
             type.kind() == c10::TypeKind::ClassType || argument.name() == "group_name";
-        made->arguments.push_back({index, is_object ? How::object : How::kept, argument.name()});
+        auto how = is_object ? How::object : How::kept;
+        made->arguments.push_back({index, how, argument.name(), false, false});
       }
       index++;
     }
     return made;
+  }
+
+  static bool may_return_its_input(const c10::FunctionSchema& schema) {
+    for (const auto& value : schema.returns()) {
+      if (value.alias_info() && !value.alias_info()->isWrite()) return true;
+    }
+    return false;
   }
 
   static bool contains(const std::vector<std::string>& names, const std::string& name) {

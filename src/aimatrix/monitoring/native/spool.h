@@ -16,8 +16,11 @@
 
 namespace aimatrix {
 
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 constexpr uint64_t kSampledUnit = 256;
+
+// Of producers and consumers; further ones are left out.
+constexpr uint64_t kMostPairs = 16'384;
 
 // Of descriptions: signatures of long lists of tensors would otherwise fill disk and memory.
 constexpr uint64_t kMostText = 64 << 20;
@@ -29,7 +32,8 @@ struct Header {
   uint64_t start_ns;
   uint64_t capacity;
   uint64_t pid_namespace;
-  char reserved[24];
+  uint64_t most_pairs;
+  char reserved[16];
 };
 static_assert(sizeof(Header) == 64);
 
@@ -38,8 +42,17 @@ struct Slot {
   std::atomic<uint64_t> calls;
   std::atomic<uint64_t> sampled;
   std::atomic<uint64_t> time_ns;
+  std::atomic<uint64_t> looked;
 };
-static_assert(sizeof(Slot) == 24);
+static_assert(sizeof(Slot) == 32);
+
+// Of a producer's slot (the lower half) and a consumer's, which is written first: what was not seen
+// yet is no pair. Written by the consumer's thread.
+struct Pair {
+  std::atomic<uint64_t> slots;
+  std::atomic<uint64_t> seen;
+};
+static_assert(sizeof(Pair) == 16);
 
 // An addition by the only thread that writes: no locked instruction.
 inline void add_alone(std::atomic<uint64_t>& counter, uint64_t value) {
@@ -59,7 +72,7 @@ class Spool {
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t start = static_cast<uint64_t>(now.tv_sec) * 1000000000ULL + now.tv_nsec;
     stem_ = folder + "/" + std::to_string(getpid()) + "-" + std::to_string(start);
-    size_ = sizeof(Header) + capacity * sizeof(Slot);
+    size_ = sizeof(Header) + capacity * sizeof(Slot) + kMostPairs * sizeof(Pair);
     int file = open((stem_ + ".counts").c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (file < 0) fail(stem_);
     Header header{};
@@ -69,6 +82,7 @@ class Spool {
     header.start_ns = start;
     header.capacity = capacity;
     header.pid_namespace = pid_namespace;
+    header.most_pairs = kMostPairs;
     // its place on disk is taken now: a disk that is full later would kill the process at a store
     int refused = posix_fallocate(file, 0, static_cast<off_t>(size_));
     if (!refused && pwrite(file, &header, sizeof header, 0) != sizeof header) refused = EIO;
@@ -92,6 +106,14 @@ class Spool {
   Spool& operator=(const Spool&) = delete;
 
   Slot* slots() const { return reinterpret_cast<Slot*>(static_cast<char*>(map_) + sizeof(Header)); }
+
+  // A place for a new pair, null where there is none left. One thread at a time.
+  Pair* append_pair(uint64_t slots) {
+    if (next_pair_ == kMostPairs) return nullptr;
+    auto* pair = reinterpret_cast<Pair*>(this->slots() + capacity_) + next_pair_++;
+    pair->slots.store(slots, std::memory_order_release);
+    return pair;
+  }
 
   bool is_full() const { return next_ >= capacity_ || text_ > kMostText; }
 
@@ -124,6 +146,7 @@ class Spool {
   std::string stem_;
   uint64_t capacity_;
   uint64_t next_ = 1;
+  uint64_t next_pair_ = 0;
   uint64_t text_ = 0;
   size_t size_ = 0;
   void* map_ = nullptr;
