@@ -263,7 +263,7 @@ def test_a_damaged_file_of_one_process_keeps_the_others_from_nothing(tmp_path: P
     ended = collect(tmp_path)
     assert ended.code == 1
     assert "5 calls of 'shop' on" in ended.out
-    assert "1-1.counts: is not a spool of version 2" in ended.out
+    assert "1-1.counts: is not a spool of version 3" in ended.out
     assert damaged.exists()
     assert calls(tmp_path) == 5
 
