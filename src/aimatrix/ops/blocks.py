@@ -102,10 +102,12 @@ def resized(shape: Shape, before: Shape, after: Shape) -> Shape:
 
     The share of the source's elements stays, as far as whole numbers allow; never more than that.
     """
-    if before == after:
+    if before == after or not shape:
         return shape
     if shape == before:
         return after
+    if not before or not after:
+        return shape
     rows, width = prod(before[:-1]), before[-1]
     new_rows, new_width = prod(after[:-1]), after[-1]
     result = list(shape)
