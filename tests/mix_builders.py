@@ -41,6 +41,7 @@ def make_mix_stage(
         center=tuple(size for call in calls for size in sizes(call)),
         repeats=repeats,
         multiplicity=multiplicity,
+        multiplicity_on_accelerators=2 * multiplicity,
         **work,
         target_calls=max(1, round(repeats * multiplicity)),
         **{f"target_{what}": round(multiplicity * done) for what, done in work.items()},

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 from aimatrix import ops
@@ -127,12 +127,14 @@ class _Blocks:
 
     def _grow(self, call: OpCall, span: _Span) -> None:
         """Blocks that calls of an operator lead."""
-        stack = [_Growing([call], [ops.alone(call)], [(0, span)])]
+        stack = [_beginning(call, span)]
         while stack:
             growing = stack.pop()
             split = self._step(growing)
             if split is None:
                 self._keep(growing)
+                # what follows a block that is long enough leads another one
+                stack.extend(_beginning(*each) for each in growing.beyond)
             else:
                 stack.extend(split)
 
@@ -151,11 +153,13 @@ class _Blocks:
                 return [growing.cut(cut - span.first, first=part) for part in (True, False)]
             growing.open.pop(0)
             for each in inside:
-                if len(growing.calls) >= MOST_OPERATORS:
-                    break
                 offset = span.first - each.at_producer.first
                 begin = each.first_at_consumer + offset
-                growing.add(each, number, _Span(begin, begin + span.size), self._pairs)
+                own = _Span(begin, begin + span.size)
+                if len(growing.calls) < MOST_OPERATORS:
+                    growing.add(each, number, own, self._pairs)
+                elif each.consumer not in growing.calls:  # of a circle, the rest is left alone
+                    growing.beyond.append((each.consumer, own))
         return None
 
     def _keep(self, growing: _Growing) -> None:
@@ -180,6 +184,8 @@ class _Growing:
     calls: list[OpCall]
     sources: list[Sources]
     open: list[tuple[int, _Span]]
+    #: what would follow if the block had room for it
+    beyond: list[tuple[OpCall, _Span]] = field(default_factory=list)
     count: int = 0
 
     def __post_init__(self) -> None:
@@ -192,7 +198,11 @@ class _Growing:
             (number, _Span(s.first, s.first + size) if first else _Span(s.first + size, s.end))
             for number, s in self.open
         ]
-        return _Growing(list(self.calls), list(self.sources), spans)
+        beyond = [
+            (call, _Span(s.first, s.first + size) if first else _Span(s.first + size, s.end))
+            for call, s in self.beyond
+        ]
+        return _Growing(list(self.calls), list(self.sources), spans, beyond)
 
     def add(self, attached: _Attached, producer: int, span: _Span, pairs: Pairs) -> None:
         """A follower, which may take from others of the block too."""
@@ -213,6 +223,10 @@ class _Growing:
             if number != producer and pairs.get((other, call)) and _fits(other, call, position):
                 return number
         return None
+
+
+def _beginning(call: OpCall, span: _Span) -> _Growing:
+    return _Growing([call], [ops.alone(call)], [(0, span)])
 
 
 def _cut(span: _Span, attached: Iterable[_Attached]) -> int | None:

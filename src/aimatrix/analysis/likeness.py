@@ -23,7 +23,7 @@ FLOOR_BYTES = 4096
 #: families whose time is that of their traffic
 _TRAFFIC = frozenset({"elementwise", "normalization", "reduction", "movement", "pooling"})
 #: instructions for a point of a resampled image
-_POINTS = {"linear": 10, "bilinear": 20, "bicubic": 80, "trilinear": 40}
+_POINTS = {"linear": 50, "bilinear": 100, "bicubic": 400, "trilinear": 200}
 #: kinds that cost a launch and nothing else
 _NO_TRAFFIC = frozenset({"view", "dropout", "fill"})
 
@@ -104,8 +104,16 @@ def instructions(call: OpCall) -> int:
     return 0
 
 
-def launches(call: OpCall) -> int:
-    """Operators that a call launches one after another: a recurrent layer has one for each step."""
+def launches(call: OpCall) -> float:
+    """Operators that a call launches one after another.
+
+    A recurrent layer has one for each step, a gradient one for each thing that it is of. What has
+    no traffic only asks and answers.
+    """
+    if call.kind in _NO_TRAFFIC:
+        return 0.1
+    if call.family == "convolution" and convolution.is_backward(call):
+        return float(max(1, call["input_gradient"] + call["weight_gradient"]))
     if call.family != "recurrent":
         return 1
     directions = 2 if call["bidirectional"] else 1

@@ -93,10 +93,13 @@ class Op:
 
 
 class Stage:
-    """A block of operators, run ``repeats`` times, each time on weights of its own."""
+    """A block of operators, run ``repeats`` times, each time on weights of its own.
 
-    def __init__(self, name: str, multiplicity: float, *block: Op, repeats: int = 1) -> None:
-        self.name, self.multiplicity, self.block, self.repeats = name, multiplicity, block, repeats
+    times: its multiplicity on processors, and on accelerators.
+    """
+
+    def __init__(self, name: str, times: tuple[float, float], *block: Op, repeats: int = 1) -> None:
+        self.name, self.times, self.block, self.repeats = name, times, block, repeats
 
     def tensors(self, dtype: str, memory: Memory) -> list[Tensor]:
         """The tensors of its own that it takes in a run of ``dtype``, in the order it does."""

@@ -31,7 +31,8 @@ def build_stages(benchmark: MixBenchmark) -> list[torch_blocks.Stage]:
 
 def _stage(stage: MixStage, dtype: str) -> torch_blocks.Stage:
     block = [step.spelling.op(step.operands) for step in steps(stage, dtype)]
-    return torch_blocks.Stage(stage.name, stage.multiplicity, *block, repeats=stage.repeats)
+    times = (stage.multiplicity, stage.multiplicity_on_accelerators)
+    return torch_blocks.Stage(stage.name, times, *block, repeats=stage.repeats)
 
 
 def steps(stage: MixStage, dtype: str) -> list[Step]:

@@ -65,7 +65,8 @@ def _words(stage: MixStage, block: Sequence[Step]) -> list[list[str]]:
         operators[-1].append(f"repeats={stage.repeats}),")
     else:
         operators[-1][-1] = f"{operators[-1][-1][:-1]}),"
-    return [[f"Stage({_literal(stage.name)},", f"{stage.multiplicity!r},"], *operators]
+    times = f"({stage.multiplicity:.7g}, {stage.multiplicity_on_accelerators:.7g}),"
+    return [[f"Stage({_literal(stage.name)},", times], *operators]
 
 
 def _operator(step: Step) -> list[str]:

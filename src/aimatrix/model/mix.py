@@ -22,9 +22,11 @@ class MixStage(Part):
     operators: in the order in which they run. One execution runs the block ``repeats`` times, each
     time on tensors of its own. center: the sizes (`aimatrix.analysis.likeness`) around which what
     it stands for lies.
-    multiplicity: how often the mix does the work of one execution. macs, bytes and warps are those
-    of one execution; target_calls, target_macs, target_bytes and target_warps those of the mix,
-    so that ``multiplicity * macs`` is to equal ``target_macs``. fitness_error: 0.01 is one percent.
+    multiplicity: how often the mix does the work of one execution, on processors;
+    multiplicity_on_accelerators: on others, where little work takes hardly less time than much.
+    macs, bytes and warps are those of one execution; target_calls, target_macs, target_bytes and
+    target_warps those of the mix, so that ``multiplicity * macs`` is to equal ``target_macs``.
+    fitness_error: 0.01 is one percent.
     """
 
     name: Name
@@ -32,6 +34,7 @@ class MixStage(Part):
     center: tuple[float, ...]
     repeats: PositiveInt
     multiplicity: Multiplicity
+    multiplicity_on_accelerators: Multiplicity
     macs: NonNegativeInt
     bytes: NonNegativeInt
     warps: NonNegativeInt
@@ -40,6 +43,10 @@ class MixStage(Part):
     target_bytes: NonNegativeInt
     target_warps: NonNegativeInt
     fitness_error: NonNegativeFloat
+
+    def multiplicity_on(self, device: str) -> float:
+        """The multiplicity on a device (``cpu``, ``cuda:1`` ...)."""
+        return self.multiplicity if device == "cpu" else self.multiplicity_on_accelerators
 
     @property
     def calls(self) -> tuple[OpCall, ...]:

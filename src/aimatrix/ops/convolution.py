@@ -130,7 +130,9 @@ class Convolution(Family):
             for dilation, kernel, stride in filters
         ]
         channels = 1 if is_depthwise(call) else 2
-        return (*[LEAST_WIDTH] * channels, 1, *sides)
+        # gradients of weights are sums over positions: less of these asks for more channels
+        width = 2 * LEAST_WIDTH if is_backward(call) else LEAST_WIDTH
+        return (*[width] * channels, 1, *sides)
 
     def repeats_in(self, call: OpCall) -> tuple[bool, ...]:
         """As `Family.repeats_in`: positions; of depthwise ones channels too."""

@@ -56,7 +56,7 @@ class Matmul(Family):
 
     def least_widths(self, call: OpCall) -> tuple[int, ...]:
         """As `Family.least_widths`: a product with a vector streams its matrix, in long rows."""
-        inner = LEAST_INNER * (4 if min(call["m"], call["n"]) == 1 else 1)
+        inner = LEAST_INNER * (8 if min(call["m"], call["n"]) == 1 else 1)
         sizes = (LEAST_WIDTH, LEAST_WIDTH, inner)
         return (*sizes, 1) if is_batched(call) else sizes
 

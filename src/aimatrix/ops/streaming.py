@@ -20,6 +20,9 @@ from aimatrix.ops.operand import Operand, activation, index
 READING = frozenset({"index", "gather", "index_select", "take_along_dim"})
 ADDING = frozenset({"index_add", "scatter_add", "index_put", "scatter_reduce"})
 
+#: the least channels of an image that is resampled: threads share them out
+LEAST_IMAGES = 8
+
 
 class Streaming(Family):
     """Kinds: the operator's own name.
@@ -100,6 +103,25 @@ class Resampling(Streaming):
         if not call.kind.startswith("upsample") or call.kind.endswith("_backward"):
             return None
         return (activation(*call["inputs"][0]),)
+
+    def widths(self, call: OpCall) -> tuple[int, ...]:
+        """Channels of what a change of resolution takes."""
+        is_image = self.operands(call) is not None and len(call["inputs"][0]) > 2
+        return (call["inputs"][0][1],) if is_image else ()
+
+    def least_widths(self, call: OpCall) -> tuple[int, ...]:
+        """As `Family.least_widths`: each channel is an image."""
+        return (LEAST_IMAGES,) * len(self.widths(call))
+
+    def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
+        """As `widths` gives them."""
+        if not widths:
+            return call
+        changed = {
+            name: tuple((shape[0], widths[0], *shape[2:]) for shape in call[name])
+            for name in ("inputs", "outputs")
+        }
+        return call.replace(**changed)
 
 
 class Indexing(Streaming):

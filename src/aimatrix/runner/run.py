@@ -49,7 +49,7 @@ def run_benchmark(
         StageTiming(
             name=stage.name,
             center=stage.center if isinstance(stage, Stage) else None,
-            multiplicity=stage.multiplicity,
+            multiplicity=_multiplicity(stage, platform),
             timing=Timing(samples=samples),
         )
         for number, (stage, samples) in enumerate(timed)
@@ -66,6 +66,12 @@ def run_benchmark(
         steady=_is_steady(passes),
         not_run=tuple(named[number].name for number in sorted(prepared.missing)),
     )
+
+
+def _multiplicity(stage: Stage | MixStage, platform: Platform) -> float:
+    if isinstance(stage, MixStage):
+        return stage.multiplicity_on(platform.device)
+    return stage.multiplicity
 
 
 def _repeat(

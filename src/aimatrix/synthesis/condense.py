@@ -20,7 +20,7 @@ import numpy as np
 from aimatrix.analysis.likeness import Key, apart, kind_of_block, leader_of, sizes, sizes_of_block
 from aimatrix.model.block import Block
 from aimatrix.ops import blocks
-from aimatrix.synthesis.machines import Array, seconds
+from aimatrix.synthesis.machines import Array, seconds, times_on_each
 
 #: seconds that a stage is to take at least, on the slowest imagined machines: clocks and the
 #: dispatch of a stage have to be small beside it
@@ -62,7 +62,7 @@ class Cluster:
 
     center: the block around which they lie, the one with the largest share of time. block: the
     centre, or a smaller one like it, run ``repeats`` times in one execution. multiplicity:
-    executions that take the time of all members in a round, the geometric mean over machines.
+    executions that take the time of all members in a round, on each machine that of its sort.
     share: of the mix's time that an execution takes, the mean over machines. miss: what the
     executions take beyond the members, as shares of the mix's time on each machine.
     """
@@ -71,7 +71,7 @@ class Cluster:
     center: Block
     block: Block
     repeats: int
-    multiplicity: float
+    multiplicity: Array
     share: float
     miss: Array
     #: how far its time may be off because machines are not as imagined, as a share of the mix's
@@ -162,7 +162,7 @@ class Mix:
         calls = sum(member.count for member in members)
         repeats = min(repeats, max(1, ceil(calls / self.rounds)))
         once = each * repeats
-        multiplicity = float(np.exp(np.log(total / once).mean()))
+        multiplicity = times_on_each(total, once)
         share = float((once / self.seconds).mean())
         miss = (multiplicity * once - total) / self.seconds
         return Cluster(

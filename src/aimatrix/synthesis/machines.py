@@ -52,19 +52,52 @@ class Machine:
 
 CACHE_SPEEDUP = 4.0
 
-#: processors with few lanes and slow memory, and accelerators that want thousands of warps
-_SCALES = ((1e10, 2.0, 2**21), (2e10, 8.0, 2**25), (1e12, 500.0, 2**25))
+#: bandwidth, fill and cache that go together: of processors with few lanes and slow memory, and of
+#: accelerators that want thousands of warps
+_PROCESSORS = ((1e10, 2.0, 2**21), (2e10, 8.0, 2**25))
+_ACCELERATORS = ((1e12, 500.0, 2**25),)
 _RIDGES = (2.0, 10.0, 50.0)
-_LAUNCHES = (1e-6, 5e-6)
-_SIDES = (1.0, 16.0)
+_LAUNCHES = (2e-6, 1e-5)
+_SIDES = (4.0, 48.0)
 _FUSES = (False, True)
 
-MACHINES = tuple(
-    Machine(bandwidth, ridge, launch, fill, side, cache, fuses)
-    for (bandwidth, fill, cache), ridge, launch, side, fuses in product(
-        _SCALES, _RIDGES, _LAUNCHES, _SIDES, _FUSES
+
+def _machines(scales: Sequence[tuple[float, float, float]]) -> tuple[Machine, ...]:
+    return tuple(
+        Machine(bandwidth, ridge, launch, fill, side, cache, fuses)
+        for (bandwidth, fill, cache), ridge, launch, side, fuses in product(
+            scales, _RIDGES, _LAUNCHES, _SIDES, _FUSES
+        )
     )
-)
+
+
+PROCESSORS = _machines(_PROCESSORS)
+MACHINES = (*PROCESSORS, *_machines(_ACCELERATORS))
+
+
+def sort_of(device: str) -> slice:
+    """The machines that are like a device (``cpu``, ``cuda:1`` ...)."""
+    first = slice(len(PROCESSORS))
+    return first if device == "cpu" else slice(len(PROCESSORS), len(MACHINES))
+
+
+def times(total: Array, once: Array, sort: slice) -> Array:
+    """How many of ``once`` take as long as ``total``: the geometric mean over some machines.
+
+    Both of shape (machines, ...). One number cannot hold on processors and on accelerators, where
+    little work takes hardly less time than much: each sort has its own.
+    """
+    result: Array = np.exp(np.log(total[sort] / once[sort]).mean(axis=0))
+    return result
+
+
+def times_on_each(total: Array, once: Array) -> Array:
+    """`times` on each machine's own sort, of shape (machines, ...)."""
+    parts = [
+        np.broadcast_to(times(total, once, sort), once[sort].shape)
+        for sort in (sort_of("cpu"), sort_of("cuda"))
+    ]
+    return np.concatenate(parts)
 
 
 def seconds(blocks: Sequence[Block], machines: Sequence[Machine] = MACHINES) -> Array:
@@ -132,8 +165,8 @@ def _asked(call: OpCall) -> tuple[Any, ...]:
     cold = min(cost.bytes, _weight_bytes(call))
     warps = max(1, cost.warps or 1)
     starts = launches(call)
-    steps = call["steps"] if starts > 1 else 1
-    again, resident = cold * (steps - 1), cold * steps // starts
+    steps = call["steps"] if call.family == "recurrent" and starts > 1 else 1
+    again, resident = cold * (steps - 1), cold * steps / max(1, starts)
     moved = (cost.bytes, cost.bytes_written, cold, again, resident)
     return ((cost.macs or 0) + instructions(call), *moved, warps, starts, products(call))
 

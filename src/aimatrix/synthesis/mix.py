@@ -96,12 +96,14 @@ def _stage(cluster: Cluster, rounds: int, names: _Names, rng: np.random.Generato
     )
     block, error = find_widths(cluster.block, target, rng)
     cost = blocks.cost(block)
+    executions = rounds / cluster.repeats
     return MixStage(
         name=names.take(block),
         operators=block_operators(block),
         center=sizes_of_block(cluster.center),
         repeats=cluster.repeats,
-        multiplicity=target.times(block) * rounds / cluster.repeats,
+        multiplicity=target.times(block, "cpu") * executions,
+        multiplicity_on_accelerators=target.times(block, "cuda") * executions,
         macs=(cost.macs or 0) * cluster.repeats,
         bytes=cost.bytes * cluster.repeats,
         warps=(cost.warps or 0) * cluster.repeats,

@@ -15,7 +15,7 @@ import numpy as np
 
 from aimatrix.model.block import Block
 from aimatrix.ops import blocks
-from aimatrix.synthesis.machines import Array, seconds
+from aimatrix.synthesis.machines import Array, seconds, sort_of, times, times_on_each
 
 POPULATION = 24
 GENERATIONS = 20
@@ -44,34 +44,30 @@ class Target:
     warps: float
     most: Array
 
-    def times(self, block: Block) -> float:
-        """How many of ``block`` take the time of the target, the geometric mean over machines."""
-        return float(self._times(seconds([block]))[0])
+    def times(self, block: Block, device: str) -> float:
+        """How many of ``block`` take the time of the target on machines like a device."""
+        return float(times(self.seconds, seconds([block])[:, 0], sort_of(device)))
 
     def errors(self, candidates: Sequence[Block]) -> list[float]:
         """The fitness error of each block: 0.01 is one percent."""
         each = seconds(candidates)
-        times = self._times(each)
-        late = np.abs(each * times / self.seconds[:, None] - 1).mean(axis=0)
+        repeated = times_on_each(self.seconds[:, None], each)
+        late = np.abs(each * repeated / self.seconds[:, None] - 1).mean(axis=0)
         larger = np.maximum(each / self.most[:, None] - 1, 0).mean(axis=0)
         return [
-            0.5 * float(late[index] + self._apart(block, float(times[index])))
+            0.5 * float(late[index] + self._apart(block, float(repeated[:, index].mean())))
             + float(larger[index])
             for index, block in enumerate(candidates)
         ]
 
-    def _times(self, each: Array) -> Array:
-        result: Array = np.exp(np.log(self.seconds[:, None] / each).mean(axis=0))
-        return result
-
-    def _apart(self, block: Block, times: float) -> float:
+    def _apart(self, block: Block, repeated: float) -> float:
         cost = blocks.cost(block)
         pairs = [
             (cost.macs or 0, self.macs),
             (cost.bytes, self.bytes),
             (cost.warps or 0, self.warps),
         ]
-        terms = [abs(times * value - target) / target for value, target in pairs if target]
+        terms = [abs(repeated * value - target) / target for value, target in pairs if target]
         return sum(terms) / max(1, len(terms))
 
 

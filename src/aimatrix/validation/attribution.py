@@ -10,30 +10,34 @@ import numpy as np
 from aimatrix.analysis.likeness import Key, apart, kind_of_block, leader_of, sizes, sizes_of_block
 from aimatrix.model.block import Block
 from aimatrix.model.mix import MixBenchmark
-from aimatrix.synthesis.machines import Array, seconds
+from aimatrix.synthesis.machines import Array, seconds, sort_of, times
 
 
-def attribute(counts: Mapping[Block, int], benchmark: MixBenchmark) -> list[float]:
+def attribute(
+    counts: Mapping[Block, int], benchmark: MixBenchmark, device: str = "cpu"
+) -> list[float]:
     """Per stage, how many of its executions stand for the blocks of an application.
 
     A block belongs to the stage of its kind whose centre is nearest in size; where there is none of
     its kind, of those with the same leading operator. What it takes of an execution is the
-    geometric mean of the ratios on the imagined machines. What no stage is like is taken to be like
-    the rest of the application: a benchmark leaves out only kinds that take next to no time.
+    geometric mean of the ratios on the imagined machines that are like the device. What no stage is
+    like is taken to be like the rest of the application: a benchmark leaves out only kinds that
+    take next to no time.
     """
     stages = _Stages(benchmark)
     executions = np.zeros(len(benchmark.stages))
     told = untold = 0.0
-    times = seconds(list(counts))
+    each, sort = seconds(list(counts)), sort_of(device)
+    total = each @ np.array(list(counts.values()), dtype=float)
     for column, (block, count) in enumerate(counts.items()):
-        own = times[:, column] * count
-        share = float((own / times.sum(axis=1)).mean())
+        own = each[:, column] * count
+        share = float((own / total).mean())
         number = stages.nearest(block)
         if number is None:
             untold += share
         else:
             told += share
-            executions[number] += float(np.exp(np.log(own / stages.once[:, number]).mean()))
+            executions[number] += float(times(own, stages.once[:, number], sort))
     if told:
         executions *= 1 + untold / told
     return [float(each) for each in executions]

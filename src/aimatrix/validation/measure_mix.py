@@ -182,7 +182,7 @@ def _fidelity(
 ) -> PlatformFidelity:
     """What was measured, as one benchmark sees it."""
     outcomes = [
-        _compare(item, samples, own, stand_in.benchmark, missing)
+        _compare(item, samples, own, stand_in.benchmark, missing, platform.device)
         for item, samples in zip(ready, real, strict=False)
         if stand_in.covers(item.application.name)
     ]
@@ -207,8 +207,9 @@ def _compare(
     own: Samples,
     benchmark: MixBenchmark,
     missing: frozenset[int],
+    device: str,
 ) -> _Compared | LeftOut:
-    executions = attribute(item.blocks, benchmark)
+    executions = attribute(item.blocks, benchmark, device)
     # without the stages that are not run, it would be predicted too short
     needed = sorted(benchmark.stages[number].name for number in missing if executions[number])
     if needed:
