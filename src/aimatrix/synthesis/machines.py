@@ -57,7 +57,7 @@ CACHE_SPEEDUP = 4.0
 _PROCESSORS = ((1e10, 2.0, 2**21), (2e10, 8.0, 2**25))
 _ACCELERATORS = ((1e12, 500.0, 2**25),)
 _RIDGES = (2.0, 10.0, 50.0)
-_LAUNCHES = (2e-6, 1e-5)
+_LAUNCHES = (5e-6, 2e-5)
 _SIDES = (4.0, 48.0)
 _FUSES = (False, True)
 
