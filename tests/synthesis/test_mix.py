@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from aimatrix.errors import InputError
 from aimatrix.model.calls import OpCall
 from aimatrix.model.mix import MixBenchmark
 from aimatrix.model.profile import Coverage, OperatorCount, Profile
+from aimatrix.ops.blocks import single
 from aimatrix.synthesis.condense import Mix, condense
-from aimatrix.synthesis.machines import MACHINES, seconds
+from aimatrix.synthesis.machines import MACHINES, seconds, sort_of
 from aimatrix.synthesis.mix import MOST_ERROR, synthesize_mix
 from aimatrix.synthesis.widths import Target, find_widths
 
@@ -82,18 +84,27 @@ def synthesize(counts: dict[OpCall, int], reduction: float | None = None) -> Mix
     return synthesize_mix(profile_of(counts), "0" * 64, reduction=reduction)
 
 
+def alone(calls: Iterable[OpCall]) -> np.ndarray:
+    """Seconds of each call, a block of its own, on each machine."""
+    return seconds([single(call) for call in calls])
+
+
 def real_seconds(counts: dict[OpCall, int]) -> np.ndarray:
-    return seconds(list(counts)) @ np.array(list(counts.values()), dtype=float)
+    return alone(counts) @ np.array(list(counts.values()), dtype=float)
 
 
 def predicted_seconds(benchmark: MixBenchmark) -> np.ndarray:
-    executions = [stage.multiplicity * stage.repeats for stage in benchmark.stages]
-    return seconds([stage.calls[0] for stage in benchmark.stages]) @ np.array(executions)
+    once = seconds([stage.block for stage in benchmark.stages])
+    parts = []
+    for device in ("cpu", "cuda"):
+        executions = [stage.multiplicity_on(device) * stage.repeats for stage in benchmark.stages]
+        parts.append(once[sort_of(device)] @ np.array(executions))
+    return np.concatenate(parts)
 
 
 def pass_seconds(benchmark: MixBenchmark) -> np.ndarray:
     repeats = [float(stage.repeats) for stage in benchmark.stages]
-    return seconds([stage.calls[0] for stage in benchmark.stages]) @ np.array(repeats)
+    return seconds([stage.block for stage in benchmark.stages]) @ np.array(repeats)
 
 
 def test_by_default_it_predicts_the_mix_on_every_imagined_machine() -> None:
@@ -165,7 +176,7 @@ def test_a_profile_without_operators_says_so() -> None:
 
 
 def test_condensing_goes_from_the_mix_as_it_is_to_a_few_operators() -> None:
-    mix = Mix(list(transformers().items()))
+    mix = Mix([(single(call), count) for call, count in transformers().items()])
     curve = list(condense(mix))
     assert curve[0].error == pytest.approx(0, abs=1e-9)
     assert len(curve[0].clusters) == len(mix.members)
@@ -177,29 +188,31 @@ def test_condensing_goes_from_the_mix_as_it_is_to_a_few_operators() -> None:
 
 
 def test_unlike_operators_are_never_joined() -> None:
-    mix = Mix([(linear(128, 768, 768), 5), (gelu(128, 768), 5), (view(128, 768), 5)])
+    calls = (linear(128, 768, 768), gelu(128, 768), view(128, 768))
+    mix = Mix([(single(call), 5) for call in calls])
     assert len(list(condense(mix))[-1].clusters) == 3
 
 
 def test_the_search_meets_what_its_kind_can_do() -> None:
     wanted = [linear(128, 1024, 768), linear(96, 900, 512)]
-    each = seconds(wanted).sum(axis=1)
+    each = alone(wanted).sum(axis=1)
     costs = [ops.cost(call) for call in wanted]
     target = Target(
         each,
         sum(cost.macs or 0 for cost in costs),
         sum(cost.bytes for cost in costs),
         sum(cost.warps or 0 for cost in costs),
-        most=seconds([wanted[0]])[:, 0],
+        most=alone([wanted[0]])[:, 0],
     )
-    found, error = find_widths(wanted[0], target, np.random.default_rng(0))
+    start = single(wanted[0])
+    found, error = find_widths(start, target, np.random.default_rng(0))
     assert error < 0.02
-    assert error <= target.errors([wanted[0]])[0]
+    assert error <= target.errors([start])[0]
     assert (seconds([found])[:, 0] <= 1.02 * target.most).all()
 
 
 def test_a_machine_takes_longer_for_more_work() -> None:
-    small, large = seconds([linear(64, 256, 256), linear(64, 512, 256)]).T
+    small, large = alone([linear(64, 256, 256), linear(128, 512, 512)]).T
     assert (large > small).all()
     assert len(MACHINES) == len(small)
 
@@ -220,13 +233,13 @@ def lstm(steps: int) -> OpCall:
 
 
 def test_a_recurrent_layer_pays_for_the_launch_of_each_step() -> None:
-    few, many = seconds([lstm(4), lstm(400)]).T
+    few, many = alone([lstm(4), lstm(400)]).T
     launch = np.array([machine.launch for machine in MACHINES])
     assert (many - few >= 396 * launch).all()
 
 
 def test_products_with_a_vector_are_not_joined_with_others() -> None:
-    mix = Mix([(linear(1, 2048, 2048), 5), (linear(2, 2048, 2048), 5)])
+    mix = Mix([(single(linear(m, 2048, 2048)), 5) for m in (1, 2)])
     assert len(list(condense(mix))[-1].clusters) == 2
 
 

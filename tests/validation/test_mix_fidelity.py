@@ -11,9 +11,11 @@ import pytest
 from aimatrix.backends import Pass
 from aimatrix.backends.null import Null
 from aimatrix.errors import UnsupportedError
+from aimatrix.model.block import Block
 from aimatrix.model.calls import OpCall
 from aimatrix.model.recording import Recording
 from aimatrix.model.result import Platform
+from aimatrix.ops.blocks import single
 from aimatrix.validation import Application, StandIn, Suite
 from aimatrix.validation.attribution import attribute
 from aimatrix.validation.measure_mix import LEAST_ROUNDS, measure_mix, measure_mixes
@@ -25,6 +27,11 @@ MIX = make_mix(
     make_mix_stage("small", linear(16, 96, 96), repeats=4, multiplicity=2.0),
     make_mix_stage("gelu", gelu(128, 768), multiplicity=3.0),
 )
+
+
+def embedding(indices: int) -> OpCall:
+    attributes = {"rows": 1000, "width": 64, "indices": indices, "outputs": indices}
+    return OpCall.create("embedding", "embedding", {**attributes, "weighted": False})
 
 
 @pytest.fixture
@@ -50,19 +57,34 @@ def record(function: Callable[..., Any], inputs: Sequence[Any]) -> Recording:
     return Recording([linear(128, 768, 768), gelu(128, 768), gelu(128, 768)])
 
 
-def test_an_operator_belongs_to_the_nearest_stage_of_its_kind() -> None:
-    assert attribute([linear(128, 768, 768)] * 3, MIX) == pytest.approx([3.0, 0.0, 0.0])
-    assert attribute([linear(16, 96, 96)] * 8, MIX) == pytest.approx([0.0, 2.0, 0.0])
-    large, small, _ = attribute([linear(100, 800, 700)], MIX)
+def test_a_block_belongs_to_the_nearest_stage_of_its_kind() -> None:
+    assert attribute({single(linear(128, 768, 768)): 3}, MIX) == pytest.approx([3.0, 0.0, 0.0])
+    assert attribute({single(linear(16, 96, 96)): 8}, MIX) == pytest.approx([0.0, 2.0, 0.0])
+    large, small, _ = attribute({single(linear(100, 800, 700)): 1}, MIX)
     assert 0.5 < large < 1.5
     assert small == 0
 
 
-def test_an_operator_of_no_kind_that_there_is_belongs_nowhere() -> None:
-    softmax = {"input": (3, 4), "dims": (1,), "keepdim": False}
-    unknown = OpCall.create("unknown", "aten::new", {"inputs": ()})
-    others = [OpCall.create("reduction", "softmax", softmax), unknown]
-    assert attribute(others, MIX) == [0.0, 0.0, 0.0]
+def test_a_block_of_no_kind_that_there_is_belongs_nowhere() -> None:
+    assert attribute({single(embedding(8)): 2}, MIX) == [0.0, 0.0, 0.0]
+
+
+def test_of_another_structure_a_block_belongs_to_what_its_first_operator_is_like() -> None:
+    followed = Block((linear(128, 768, 768), gelu(128, 768)), ((None, None, None), (0,)))
+    large, small, other = attribute({followed: 1}, MIX)
+    assert 1 < large < 2
+    assert small == other == 0
+
+
+def test_what_no_stage_is_like_is_taken_to_be_like_the_rest() -> None:
+    known = {single(linear(128, 768, 768)): 3}
+    more = attribute({**known, single(embedding(800)): 50}, MIX)
+    assert more[0] > attribute(known, MIX)[0]
+
+
+def test_on_an_accelerator_little_work_takes_hardly_less_time_than_much() -> None:
+    half = {single(linear(64, 768, 768)): 1}
+    assert attribute(half, MIX, "cuda")[0] > attribute(half, MIX)[0]
 
 
 def test_errors_are_predicted_over_real_time(suite: Suite) -> None:
