@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aimatrix import ops
 from aimatrix.analysis.likeness import sizes
-from aimatrix.model.block import BlockOperator
 from aimatrix.model.calls import OpCall
 from aimatrix.model.mix import MixBenchmark, MixStage, MixSynthesis
+from aimatrix.model.operators import BlockOperator
 
 
 def linear(m: int, n: int, k: int) -> OpCall:

@@ -18,9 +18,9 @@ from aimatrix import ops
 from aimatrix.backends import onnx_mix, onnx_operators, torch_mix, torch_operators
 from aimatrix.backends.onnx_graph import OnnxModel
 from aimatrix.backends.torch_blocks import Memory
-from aimatrix.model.block import BlockOperator
 from aimatrix.model.calls import OpCall
 from aimatrix.model.mix import MixStage
+from aimatrix.model.operators import BlockOperator
 from mix_builders import gelu, linear, make_mix, make_mix_stage
 
 sys.path.append(str(Path(__file__).parents[1] / "ops"))

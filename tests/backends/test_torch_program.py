@@ -23,9 +23,9 @@ from aimatrix.backends.torch_blocks import Memory
 from aimatrix.backends.torch_compile import TorchCompile
 from aimatrix.backends.torch_program import source
 from aimatrix.errors import InputError, UnsupportedError
-from aimatrix.model.block import BlockOperator
 from aimatrix.model.calls import OpCall
 from aimatrix.model.mix import MixBenchmark, MixStage
+from aimatrix.model.operators import BlockOperator
 from aimatrix.model.result import Platform
 from mix_builders import gelu, linear, make_mix, make_mix_stage, small_mix
 

@@ -14,8 +14,9 @@ from aimatrix.analysis.blocks import find_blocks
 from aimatrix.analysis.grouping import find_centers, nearest_center
 from aimatrix.errors import InputError
 from aimatrix.model.artefact import sides
-from aimatrix.model.block import Block, block_operators
+from aimatrix.model.block import Block
 from aimatrix.model.calls import Cost, OpCall
+from aimatrix.model.operators import block_operators
 from aimatrix.model.profile import (
     BlockCount,
     Coverage,

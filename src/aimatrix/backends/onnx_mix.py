@@ -13,9 +13,9 @@ from aimatrix.backends.onnx_graph import Graph, OnnxModel, Value
 from aimatrix.backends.torch_blocks import Memory
 from aimatrix.backends.torch_operators import block_operand
 from aimatrix.errors import UnsupportedError
-from aimatrix.model.block import BlockOperator
 from aimatrix.model.calls import OpCall
 from aimatrix.model.mix import MixBenchmark, MixStage
+from aimatrix.model.operators import BlockOperator
 from aimatrix.ops.operand import Operand
 
 #: what stages are computed in; a runtime that is to compute in less converts from it

@@ -11,8 +11,9 @@ from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, Po
 
 from aimatrix.model.artefact import Artefact, Part
 from aimatrix.model.benchmark import Multiplicity
-from aimatrix.model.block import Block, BlockOperators, block_of
+from aimatrix.model.block import Block
 from aimatrix.model.calls import OpCall
+from aimatrix.model.operators import BlockOperators, block_of
 from aimatrix.model.profile import Name, Total, distinct
 
 

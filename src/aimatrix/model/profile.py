@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar, Literal, Protocol, TypeVar
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from aimatrix.model.artefact import Artefact, Part, Sides, expand
-from aimatrix.model.block import Block, BlockOperators, OperatorWork, block_of
+from aimatrix.model.block import Block
+from aimatrix.model.operators import BlockOperators, OperatorWork, block_of
 
 WarpsKind = Literal["derived", "measured"]
 

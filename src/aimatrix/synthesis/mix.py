@@ -9,9 +9,10 @@ import numpy as np
 
 from aimatrix.analysis.likeness import sizes_of_block
 from aimatrix.errors import InputError
-from aimatrix.model.block import Block, block_operators
+from aimatrix.model.block import Block
 from aimatrix.model.calls import OpCall
 from aimatrix.model.mix import MixBenchmark, MixStage, MixSynthesis
+from aimatrix.model.operators import block_operators
 from aimatrix.model.profile import Profile
 from aimatrix.ops import blocks
 from aimatrix.ops.convolution import is_depthwise
