@@ -59,7 +59,7 @@ def total(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def measured(suite: Suite, application: Application, platform: Platform) -> dict[str, Any]:
     """Seconds of a call of the application, and of its operators alone."""
     function, inputs = load_application(suite, application)
-    calls = Counter(call for call in record(function, inputs) if call.family != "unknown")
+    calls = Counter(call for call in record(function, inputs).calls if call.family != "unknown")
     run = backends.get("torch").prepare_application(function, inputs, platform)
     real = [sum(run.run()) for _ in range(REPETITIONS)]
     hot = {call: alone(call) for call in calls}
