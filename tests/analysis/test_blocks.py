@@ -51,11 +51,38 @@ def kinds(found: Counter[Block]) -> dict[tuple[str, ...], int]:
 
 def test_what_follows_a_convolution_is_in_its_block() -> None:
     found = find_blocks(
-        {CONV: 5, NORM: 5, RELU: 5}, {(CONV, NORM): 5, (NORM, RELU): 5, (RELU, CONV): 4}
+        {CONV: 5, NORM: 5, RELU: 5, ADD: 4},
+        {(CONV, NORM): 5, (NORM, RELU): 5, (RELU, CONV): 4, (RELU, ADD): 4},
     )
-    assert kinds(found) == {("conv2d", "batch_norm", "relu"): 5}
+    assert kinds(found) == {
+        ("conv2d", "batch_norm", "relu", "add"): 4,
+        ("conv2d", "batch_norm", "relu"): 1,
+    }
+    for block in found:
+        assert block.sources[:3] == ((None, None), (0, None, None, None, None), (1,))
+
+
+def test_equal_layers_with_another_between_them_are_one_block() -> None:
+    """As a bottleneck, whose first two layers have equal normalizations and activations."""
+    narrow, wide, middle = conv(16, 1), conv(16, 5), conv(16)
+    pairs = {
+        (narrow, NORM): 4,
+        (middle, NORM): 4,
+        (NORM, RELU): 8,
+        (RELU, middle): 4,
+        (RELU, wide): 4,
+        (wide, ADD): 4,
+        (ADD, narrow): 3,
+        (ADD, ADD): 3,
+    }
+    found = find_blocks({narrow: 4, middle: 4, wide: 4, NORM: 8, RELU: 8, ADD: 4}, pairs)
     [block] = found
-    assert block.sources == ((None, None), (0, None, None, None, None), (1,))
+    assert [call["kernel_size"][0] for call in block.calls if call.family == "convolution"] == [
+        1,
+        3,
+        5,
+    ]
+    assert [call.kind for call in block.calls][-1] == "add"
 
 
 def test_a_residual_add_follows_what_nothing_else_takes() -> None:
@@ -98,7 +125,7 @@ def test_a_chain_longer_than_a_block_goes_on_in_another() -> None:
     chain = [elementwise(kind, 16) for kind in "abcdefghijklmnop"]
     pairs = {(CONV, chain[0]): 1} | dict.fromkeys(pairwise(chain), 1)
     found = find_blocks(dict.fromkeys([CONV, *chain], 1), pairs)
-    assert sorted(len(block.calls) for block in found) == [1, MOST_OPERATORS, MOST_OPERATORS]
+    assert sorted(len(block.calls) for block in found) == [17 - MOST_OPERATORS, MOST_OPERATORS]
 
 
 def test_followers_in_a_circle_are_not_lost() -> None:

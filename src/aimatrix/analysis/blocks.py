@@ -9,7 +9,7 @@ No call is lost and none is in two blocks.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -21,11 +21,14 @@ from aimatrix.ops import blocks as shapes
 Pairs = Mapping[tuple[OpCall, OpCall], int]
 
 #: operators in a block at most
-MOST_OPERATORS = 8
+MOST_OPERATORS = 10
 #: counts that are estimates from samples are taken for equal when they differ by less than this
 ALIKE = 0.1
 #: families whose calls end up behind a producer; all others lead
 FOLLOWING = frozenset({"elementwise", "normalization", "reduction", "pooling", "movement"})
+#: families that follow where nothing else takes what they take: runtimes keep a layout of their own
+#: from one convolution to the next
+CHAINED = frozenset({"convolution"})
 #: what comes out of these is of another dtype than what goes in
 _OTHER_DTYPE = frozenset(
     {"eq", "ne", "lt", "gt", "le", "ge", "argmax", "argmin", "any", "all", "logical_not", "isnan"}
@@ -40,29 +43,9 @@ def find_blocks(counts: Mapping[OpCall, int], pairs: Pairs) -> Counter[Block]:
     return _Blocks(counts, pairs).find()
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """Calls of one operator, numbered from ``first`` to below ``end``."""
-
-    first: int
-    end: int
-
-    @property
-    def size(self) -> int:
-        return self.end - self.first
-
-
-@dataclass(frozen=True, slots=True)
-class _Attached:
-    """Calls of an operator that follow calls of another: as many of either, in order."""
-
-    consumer: OpCall
-    position: int
-    at_producer: _Span
-    first_at_consumer: int
-
-
 class _Blocks:
+    """Calls that are in no block yet, and how many of them feed which others."""
+
     def __init__(self, counts: Mapping[OpCall, int], pairs: Pairs) -> None:
         self._counts = dict(sorted(counts.items(), key=lambda item: _spelling(item[0])))
         self._pairs = {
@@ -70,171 +53,167 @@ class _Blocks:
             for pair, count in pairs.items()
             if all(call in counts and call.kind != "view" for call in pair)
         }
-        self._attached: defaultdict[OpCall, list[_Attached]] = defaultdict(list)
+        #: producer -> consumer -> calls of the one that those of the other follow
+        self._feeding: defaultdict[OpCall, Counter[OpCall]] = defaultdict(Counter)
         self._leading: dict[OpCall, int] = {}
+        self._left = dict(self._counts)
+        self._behind: dict[OpCall, frozenset[OpCall]] = {}
         self._found: Counter[Block] = Counter()
-        self._done: Counter[OpCall] = Counter()
 
     def find(self) -> Counter[Block]:
+        """How often each block runs."""
         self._attach_all()
+        for call in self._feeding:
+            self._behind[call] = self._all_behind(call)
         for call, count in self._leading.items():
-            # calls that lead are numbered behind those that follow
-            total = self._counts[call]
-            self._grow(call, _Span(total - count, total))
-        for call, count in self._counts.items():
-            if count > self._done[call]:  # in a circle of followers, or too far from what leads
-                self._found[shapes.single(call)] += count - self._done[call]
+            self._grow(call, count)
+        for call, count in self._left.items():
+            if count:  # in a circle of followers
+                self._found[shapes.single(call)] += count
         return self._found
 
     def _attach_all(self) -> None:
         producers: defaultdict[OpCall, list[OpCall]] = defaultdict(list)
-        fan_out: Counter[OpCall] = Counter()
+        taken: Counter[OpCall] = Counter()
         for (producer, consumer), count in self._pairs.items():
             producers[consumer].append(producer)
-            fan_out[producer] += count
-        taken: Counter[OpCall] = Counter()
+            taken[producer] += count
+        fan_out = {call: taken[call] / count for call, count in self._counts.items()}
         for call, count in self._counts.items():
             left = count
-            if call.family in FOLLOWING:
-                # of a residual add's producers, the one that nothing else takes from
-                ordered = sorted(
-                    producers[call],
-                    key=lambda each: (fan_out[each] / self._counts[each], _spelling(each)),
-                )
-                for producer in ordered:
-                    left -= self._attach(producer, call, count - left, left, taken)
+            # of a residual add's producers, the one that nothing else takes from
+            for producer in sorted(producers[call], key=lambda x: (fan_out[x], _spelling(x))):
+                if _may_follow(call, fan_out[producer]):
+                    left -= self._attach(producer, call, left)
             self._leading[call] = left
 
-    def _attach(
-        self, producer: OpCall, call: OpCall, first: int, left: int, taken: Counter[OpCall]
-    ) -> int:
+    def _attach(self, producer: OpCall, call: OpCall, left: int) -> int:
         """Let calls follow a producer's; how many do."""
-        position = _position(producer, call)
         total = self._counts[producer]
         count = _snapped(self._pairs[producer, call], total, self._counts[call])
         count = min(count, left, total)
-        if position is None or count < 1:
+        if count < 1 or _position(producer, call) is None:
             return 0
-        begin = taken[producer] % total
-        taken[producer] += count
-        at_end = min(count, total - begin)
-        spans = [_Span(begin, begin + at_end), _Span(0, count - at_end)]
-        for span in spans:
-            if span.size:
-                self._attached[producer].append(_Attached(call, position, span, first))
-                first += span.size
+        self._feeding[producer][call] += count
         return count
 
-    def _grow(self, call: OpCall, span: _Span) -> None:
-        """Blocks that calls of an operator lead."""
-        stack = [_beginning(call, span)]
-        while stack:
-            growing = stack.pop()
-            split = self._step(growing)
-            if split is None:
-                self._keep(growing)
-                # what follows a block that is long enough leads another one
-                stack.extend(_beginning(*each) for each in growing.beyond)
-            else:
-                stack.extend(split)
+    def _all_behind(self, call: OpCall) -> frozenset[OpCall]:
+        """What follows a call, at whatever distance."""
+        behind: set[OpCall] = set()
+        ahead = [call]
+        while ahead:
+            fresh = [each for each in self._feeding.get(ahead.pop(), ()) if each not in behind]
+            behind.update(fresh)
+            ahead += fresh
+        return frozenset(behind)
 
-    def _step(self, growing: _Growing) -> list[_Growing] | None:
-        """The block with the next operator, and where only some calls have it, without it too."""
-        while growing.open:
-            number, span = growing.open[0]
-            producer = growing.calls[number]
-            inside = [
-                each
-                for each in self._attached[producer]
-                if each.at_producer.first < span.end and each.at_producer.end > span.first
+    def _grow(self, call: OpCall, count: int) -> None:
+        """The blocks that calls of an operator lead."""
+        waiting = [_Growing(count, [call], [ops.alone(call)], [0])] if count else []
+        while waiting:
+            growing = waiting.pop()
+            while growing.open:
+                rest = self._step(growing)
+                if rest is not None:
+                    waiting.append(rest)
+            self._found[Block(tuple(growing.calls), tuple(growing.sources))] += growing.count
+            # what follows a block that is long enough leads another one
+            waiting += [
+                _Growing(growing.count, [each], [ops.alone(each)], [0]) for each in growing.beyond
             ]
-            cut = _cut(span, inside)
-            if cut is not None:
-                return [growing.cut(cut - span.first, first=part) for part in (True, False)]
-            growing.open.pop(0)
-            for each in inside:
-                offset = span.first - each.at_producer.first
-                begin = each.first_at_consumer + offset
-                own = _Span(begin, begin + span.size)
-                if len(growing.calls) < MOST_OPERATORS:
-                    growing.add(each, number, own, self._pairs)
-                elif each.consumer not in growing.calls:  # of a circle, the rest is left alone
-                    growing.beyond.append((each.consumer, own))
-        return None
 
-    def _keep(self, growing: _Growing) -> None:
-        count = growing.count
-        for call in growing.calls:
-            count = min(count, self._counts[call] - self._done[call])
-        if count < 1:
-            return
-        times = Counter(growing.calls)
-        count = min([count, *((self._counts[c] - self._done[c]) // n for c, n in times.items())])
-        if count < 1:
-            return
-        for call, n in times.items():
-            self._done[call] += n * count
-        self._found[Block(tuple(growing.calls), tuple(growing.sources))] += count
+    def _step(self, growing: _Growing) -> _Growing | None:
+        """Add what follows the first open operator; the blocks of which nothing like it does."""
+        number = growing.open[0]
+        producer = growing.calls[number]
+        feeding = self._feeding[producer]
+        followers = self._followers(producer, growing.calls)
+        count = min([growing.count, *(feeding[each] for each in followers)])
+        rest = growing.without(count)
+        growing.open.pop(0)
+        self._left[producer] -= count
+        for each in followers:
+            feeding[each] -= count
+            if len(growing.calls) + _room(each) <= MOST_OPERATORS:
+                growing.add(each, number, self._pairs)
+            else:
+                growing.beyond.append(each)
+        return rest
+
+    def _followers(self, producer: OpCall, block: Sequence[OpCall]) -> list[OpCall]:
+        """What follows one call of a producer, at the end of a block as far as it is known.
+
+        Several operators, where there are more of them than calls of the producer; else the one
+        that leads back to the producer, if there is one, but is not in the block: where a network
+        repeats equal layers with others between them, these come first.
+        """
+        feeding = self._feeding[producer]
+        found: list[OpCall] = []
+        total = 0
+        for each in sorted(
+            (call for call in feeding if feeding[call]),
+            key=lambda call: (
+                call in block,
+                producer not in self._behind.get(call, ()),
+                -feeding[call],
+                _spelling(call),
+            ),
+        ):
+            if not found or total + feeding[each] > self._left[producer] * len(found):
+                found.append(each)
+                total += feeding[each]
+        return found
 
 
 @dataclass(slots=True)
 class _Growing:
-    """A block on its way: its operators, and which of them may have followers yet."""
+    """As many blocks on their way: their operators, and which of them may have followers yet.
 
+    beyond: what would follow if the block had room for it.
+    """
+
+    count: int
     calls: list[OpCall]
     sources: list[Sources]
-    open: list[tuple[int, _Span]]
-    #: what would follow if the block had room for it
-    beyond: list[tuple[OpCall, _Span]] = field(default_factory=list)
-    count: int = 0
+    open: list[int]
+    beyond: list[OpCall] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        if self.open:
-            self.count = self.open[0][1].size
+    def without(self, count: int) -> _Growing | None:
+        """The blocks but for ``count`` of them, which this one keeps."""
+        more, self.count = self.count - count, count
+        if not more:
+            return None
+        copies = (list(each) for each in (self.calls, self.sources, self.open, self.beyond))
+        return _Growing(more, *copies)  # type: ignore[arg-type]
 
-    def cut(self, size: int, first: bool) -> _Growing:
-        """The block for the first ``size`` of its calls, or for the others."""
-        spans = [
-            (number, _Span(s.first, s.first + size) if first else _Span(s.first + size, s.end))
-            for number, s in self.open
-        ]
-        beyond = [
-            (call, _Span(s.first, s.first + size) if first else _Span(s.first + size, s.end))
-            for call, s in self.beyond
-        ]
-        return _Growing(list(self.calls), list(self.sources), spans, beyond)
-
-    def add(self, attached: _Attached, producer: int, span: _Span, pairs: Pairs) -> None:
+    def add(self, call: OpCall, producer: int, pairs: Pairs) -> None:
         """A follower, which may take from others of the block too."""
-        call = attached.consumer
         sources: list[int | None] = list(ops.alone(call))
-        sources[attached.position] = producer
-        for position, source in enumerate(sources):
-            if source is None:
-                sources[position] = self._other_source(call, position, producer, pairs)
+        position = _position(self.calls[producer], call)
+        for place in range(len(sources)):
+            is_main = place == position
+            sources[place] = producer if is_main else self._other(call, place, producer, pairs)
         self.calls.append(call)
         self.sources.append(tuple(sources))
-        self.open.append((len(self.calls) - 1, span))
+        self.open.append(len(self.calls) - 1)
 
-    def _other_source(self, call: OpCall, position: int, producer: int, pairs: Pairs) -> int | None:
+    def _other(self, call: OpCall, place: int, producer: int, pairs: Pairs) -> int | None:
         """The last operator besides the producer from which the call may take that operand."""
         for number in range(len(self.calls) - 1, -1, -1):
             other = self.calls[number]
-            if number != producer and pairs.get((other, call)) and _fits(other, call, position):
+            if number != producer and pairs.get((other, call)) and _fits(other, call, place):
                 return number
         return None
 
 
-def _beginning(call: OpCall, span: _Span) -> _Growing:
-    return _Growing([call], [ops.alone(call)], [(0, span)])
+def _may_follow(call: OpCall, fan_out: float) -> bool:
+    """Whether a call may follow a producer from whose output ``fan_out`` calls take."""
+    return call.family in FOLLOWING or (call.family in CHAINED and fan_out <= 1 + ALIKE)
 
 
-def _cut(span: _Span, attached: Iterable[_Attached]) -> int | None:
-    """Where the calls of a span begin to have other followers; None where all have the same."""
-    ends = {each.at_producer.first for each in attached} | {
-        each.at_producer.end for each in attached
-    }
-    return min((end for end in ends if span.first < end < span.end), default=None)
+def _room(call: OpCall) -> int:
+    """Operators for which a block has to have room if it takes a call: what follows that too."""
+    return 4 if call.family in CHAINED else 1
 
 
 def _position(producer: OpCall, call: OpCall) -> int | None:

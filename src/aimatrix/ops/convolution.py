@@ -152,6 +152,25 @@ class Convolution(Family):
         inside, outside = (width * call["groups"] for width in channels)
         return call.replace(in_channels=inside, out_channels=outside)
 
+    def fitted(self, call: OpCall, position: int, shape: tuple[int, ...]) -> OpCall | None:
+        """As `Family.fitted`: channels out change with those in; None of gradients."""
+        if is_backward(call) or position:
+            return None
+        batch, channels, *size = shape
+        old, groups = call["in_channels"], call["groups"]
+        outside = max(1, call["out_channels"] * channels // old)
+        if is_depthwise(call):
+            groups, outside = channels, call["out_channels"] // old * channels
+        elif groups == 1 and outside >= LEAST_WIDTH:
+            outside -= outside % 16  # as round as filters are
+        return call.replace(
+            batch=batch,
+            in_channels=channels,
+            out_channels=outside,
+            groups=groups,
+            input_size=tuple(size),
+        )
+
     def _output_shape(self, call: OpCall) -> tuple[int, ...]:
         if is_backward(call):
             return (call["batch"], call["in_channels"], *call["input_size"])
