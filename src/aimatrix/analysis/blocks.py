@@ -47,11 +47,11 @@ class _Blocks:
     """Calls that are in no block yet, and how many of them feed which others."""
 
     def __init__(self, counts: Mapping[OpCall, int], pairs: Pairs) -> None:
-        self._counts = dict(sorted(counts.items(), key=lambda item: _spelling(item[0])))
+        self._counts = dict(sorted(counts.items(), key=lambda item: item[0].spelling))
         self._pairs = {
             pair: count
             for pair, count in pairs.items()
-            if all(call in counts and call.kind != "view" for call in pair)
+            if all(call in counts and not ops.is_view(call) for call in pair)
         }
         #: producer -> consumer -> calls of the one that those of the other follow
         self._feeding: defaultdict[OpCall, Counter[OpCall]] = defaultdict(Counter)
@@ -82,7 +82,7 @@ class _Blocks:
         for call, count in self._counts.items():
             left = count
             # of a residual add's producers, the one that nothing else takes from
-            for producer in sorted(producers[call], key=lambda x: (fan_out[x], _spelling(x))):
+            for producer in sorted(producers[call], key=lambda x: (fan_out[x], x.spelling)):
                 if _may_follow(call, fan_out[producer]):
                     left -= self._attach(producer, call, left)
             self._leading[call] = left
@@ -156,7 +156,7 @@ class _Blocks:
                 call in block,
                 producer not in self._behind.get(call, ()),
                 -feeding[call],
-                _spelling(call),
+                call.spelling,
             ),
         ):
             if not found or total + feeding[each] > self._left[producer] * len(found):
@@ -243,7 +243,3 @@ def _snapped(count: int, *totals: int) -> int:
         if abs(count - total) <= ALIKE * total:
             return total
     return count
-
-
-def _spelling(call: OpCall) -> tuple[str, ...]:
-    return (call.family, call.kind, call.attributes_json(), call.dtype, call.phase)

@@ -248,7 +248,7 @@ def _operators(work: Sequence[Work]) -> tuple[OperatorCount, ...]:
     for item in work:
         call = item.call
         if call.family != "unknown":
-            key = (call.family, call.kind, call.attributes_json(), call.dtype, call.phase)
+            key = call.spelling
             calls[key] += item.calls
             attributes[key] = json.loads(key[2])
     return tuple(

@@ -1,4 +1,4 @@
-"""What the layouts of a mix share on all frameworks: dtypes, and what stands in for a call."""
+"""What the layouts of a mix share on all frameworks: what is warm, what stands in for a call."""
 
 from __future__ import annotations
 
@@ -7,11 +7,6 @@ from aimatrix.model.calls import OpCall
 from aimatrix.model.mix import MixStage
 from aimatrix.ops.dtypes import itemsize
 from aimatrix.ops.operand import Operand, activation
-
-
-def calls_of(stage: MixStage, old: str, new: str) -> list[OpCall]:
-    """The calls of a stage; what is of the dtype ``old`` is of ``new``."""
-    return [call.with_dtype(new) if call.dtype == old else call for call in stage.calls]
 
 
 def trains(stage: MixStage) -> bool:

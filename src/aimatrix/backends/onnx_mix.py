@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from aimatrix.backends import onnx_operators
-from aimatrix.backends.blocks import calls_of, is_warm, trains
+from aimatrix.backends.blocks import is_warm, trains
 from aimatrix.backends.onnx_graph import Graph, OnnxModel, Value
 from aimatrix.backends.torch_blocks import Memory
 from aimatrix.backends.torch_operators import block_operand
@@ -42,7 +42,7 @@ def build_stage(stage: MixStage, dtypes: tuple[str, str], memory: Memory) -> Onn
     that no runtime leaves an operator out.
     """
     graph = Graph()
-    calls = calls_of(stage, *dtypes)
+    calls = _calls(stage, *dtypes)
     ends: list[Value] = []
     others: list[Value] = []
     for _ in range(stage.repeats):
@@ -54,6 +54,11 @@ def build_stage(stage: MixStage, dtypes: tuple[str, str], memory: Memory) -> Onn
     for value in _made(graph, [*ends, *others]):
         graph.output(value)
     return graph.model("aimatrix_mix_stage")
+
+
+def _calls(stage: MixStage, old: str, new: str) -> list[OpCall]:
+    """The calls of a stage; what is of the dtype ``old`` is of ``new``."""
+    return [call.with_dtype(new) if call.dtype == old else call for call in stage.calls]
 
 
 def _made(graph: Graph, values: Sequence[Value]) -> list[Value]:

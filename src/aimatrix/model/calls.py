@@ -72,6 +72,11 @@ class OpCall:
         """The same call, on whatever device."""
         return self if self.device == "cpu" else replace(self, device="cpu")
 
+    @property
+    def spelling(self) -> tuple[str, str, str, str, str]:
+        """The call on whatever device, in words: to sort calls by, and to know equal ones by."""
+        return (self.family, self.kind, self.attributes_json(), self.dtype, self.phase)
+
     def attributes_json(self) -> str:
         """The attributes in one canonical spelling: equal calls give equal text."""
         return json.dumps(dict(self.attributes), separators=(",", ":"), sort_keys=True)

@@ -334,8 +334,5 @@ def _member_order(member: Member) -> tuple[float, tuple[str, ...]]:
 
 @cache
 def _spelling(block: Block) -> tuple[str, ...]:
-    calls = [
-        (call.family, call.kind, call.attributes_json(), call.dtype, call.phase)
-        for call in block.calls
-    ]
-    return (*(word for call in calls for word in call), str(block.sources))
+    words = (word for call in block.calls for word in call.spelling)
+    return (*words, str(block.sources))
