@@ -13,6 +13,7 @@ import pytest
 
 from aimatrix import ops
 from aimatrix.errors import InputError
+from aimatrix.model.block import Block
 from aimatrix.model.calls import OpCall
 from aimatrix.model.mix import MixBenchmark
 from aimatrix.model.profile import Coverage, OperatorCount, Profile
@@ -269,3 +270,16 @@ def test_the_same_bits_under_another_hash_seed(tmp_path: Path) -> None:
     assert outputs.pop().strip() == str(
         [stage.model_dump_json() for stage in synthesize(transformers()).stages]
     )
+
+
+def test_a_compiler_joins_what_follows_but_no_second_product() -> None:
+    """On machines that fuse, a follower costs no launch; what multiplies keeps its own."""
+    first, after = linear(128, 768, 768), gelu(1, 128, 768)
+    chain = Block((first, after, first), ((None,) * 3, (0,), (1, None, None)))
+    together, alone_first, alone_after = seconds([chain, single(first), single(after)]).T
+    fuses = np.array([machine.fuses for machine in MACHINES])
+    launch = np.array([machine.launch for machine in MACHINES])
+    apart = 2 * alone_first + alone_after
+    assert (together[fuses] <= apart[fuses] - launch[fuses]).all()
+    assert (together >= 2 * launch).all()
+    assert (together[~fuses] >= apart[~fuses] - 1e-3 * apart[~fuses]).all()

@@ -30,9 +30,11 @@ FOLLOWING = frozenset({"elementwise", "normalization", "reduction", "pooling", "
 #: from one convolution to the next
 CHAINED = frozenset({"convolution"})
 #: what comes out of these is of another dtype than what goes in
-_OTHER_DTYPE = frozenset(
-    {"eq", "ne", "lt", "gt", "le", "ge", "argmax", "argmin", "any", "all", "logical_not", "isnan"}
-)
+_OTHER_DTYPE = {
+    **dict.fromkeys(("eq", "ne", "lt", "gt", "le", "ge", "any", "all"), "bool"),
+    **dict.fromkeys(("logical_not", "isnan"), "bool"),
+    **dict.fromkeys(("argmax", "argmin"), "int64"),
+}
 
 
 def find_blocks(counts: Mapping[OpCall, int], pairs: Pairs) -> Counter[Block]:
@@ -229,7 +231,7 @@ def _position(producer: OpCall, call: OpCall) -> int | None:
 
 def _fits(producer: OpCall, call: OpCall, position: int) -> bool:
     operand = (ops.operands(call) or ())[position]
-    dtype = "bool" if producer.kind in _OTHER_DTYPE else producer.dtype
+    dtype = _OTHER_DTYPE.get(producer.kind, producer.dtype)
     return (
         operand.role == "activation"
         and (operand.dtype or call.dtype) == dtype

@@ -23,7 +23,3 @@ class Block:
 
     calls: tuple[OpCall, ...]
     sources: tuple[Sources, ...]
-
-    def taken(self) -> frozenset[int]:
-        """The numbers of operators whose output another one takes."""
-        return frozenset(number for row in self.sources for number in row if number is not None)

@@ -122,8 +122,8 @@ class _Operators:
 
     cold: bytes of weights. warm: of activations that come from or go outside of the block. inner:
     of those that stay inside. again: of weights that are read again, as at each step of a recurrent
-    layer; resident: how many of these there are. starts: launches. follows: whether it takes what
-    another one of its block puts out. sides: of shape (operators, 3).
+    layer; resident: how many of these there are. starts: launches. follows: whether a compiler
+    joins it to another one of its block. sides: of shape (operators, 3).
     """
 
     macs: Array
@@ -148,15 +148,43 @@ class _Operators:
 
 def _rows(block: Block) -> Iterator[tuple[Any, ...]]:
     """For each operator of a block, what `_Operators` has of it, in its order."""
-    taken = block.taken()
+    joined = _joined(block)
+    kept = _kept_inside(block, joined)
     for number, (call, sources) in enumerate(zip(block.calls, block.sources, strict=True)):
         macs, moved, written, cold, again, resident, warps, starts, sides = _asked(call)
-        inner = _taken_bytes(call, sources) if any(s is not None for s in sources) else 0
-        inner += written if number in taken else 0
-        follows = any(source is not None for source in sources)
+        follows = number in joined
+        inner = _taken_bytes(call, sources) if follows else 0
+        inner += written if number in kept else 0
         warm = max(0, moved - cold - inner)
         inner = min(inner, moved)
         yield (macs, cold, warm, inner, again, resident, warps, starts, follows, sides)
+
+
+def _joined(block: Block) -> frozenset[int]:
+    """The operators that a compiler joins to what they follow: those that multiply no matrices."""
+    pairs = enumerate(zip(block.calls, block.sources, strict=True))
+    return frozenset(
+        number
+        for number, (call, sources) in pairs
+        if not _multiplies(call) and any(source is not None for source in sources)
+    )
+
+
+def _kept_inside(block: Block, joined: frozenset[int]) -> frozenset[int]:
+    """The operators whose output only joined ones take, so that it need not be written."""
+    takers = [
+        (source, number)
+        for number, sources in enumerate(block.sources)
+        for source in sources
+        if source is not None
+    ]
+    others = {source for source, number in takers if number not in joined}
+    return frozenset(source for source, _ in takers) - others
+
+
+@cache
+def _multiplies(call: OpCall) -> bool:
+    return bool(ops.cost(call).macs)
 
 
 @cache
