@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -140,11 +141,8 @@ class _Session:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = platform.threads or 0
-        options.inter_op_num_threads = 1
+        _use_threads(options, platform.threads or 0)
         options.log_severity_level = 3  # its warnings are about our models' constants
-        # a stage's threads must not go on spinning on the cores of the next stage's
-        options.add_session_config_entry("session.force_spinning_stop", "1")
         given = {name: _shared(array) for name, array in (weights or {}).items()}
         options.add_external_initializers(list(given), list(given.values()))
         self._device, self._index = _place(platform)
@@ -260,6 +258,37 @@ def _place(platform: Platform) -> tuple[str, int]:
             f"{platform.device!r} is not a device; write it as cpu, cuda or cuda:1"
         )
     return device[1], int(device[2] or 0)
+
+
+def _use_threads(options: Any, threads: int) -> None:
+    """Have a session use the pool of threads that all of its process share, if that has as many.
+
+    An application is one session and keeps its threads at hand from operator to operator. Stages
+    are many sessions: with threads of their own, each would have to wake them.
+    """
+    if _threads_of_pool(threads) == threads:
+        options.use_per_session_threads = False
+        return
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # they must not go on spinning on the cores of the next session's
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+
+
+@cache
+def _pool() -> list[int]:
+    """The number of threads of the pool that this process has, once it has one."""
+    return []
+
+
+def _threads_of_pool(threads: int) -> int:
+    """How many threads the pool of this process has: as many as are asked for first."""
+    import onnxruntime
+
+    if not _pool():
+        onnxruntime.set_global_thread_pool_sizes(threads, 1)
+        _pool().append(threads)
+    return _pool()[0]
 
 
 def _shared(array: np.ndarray) -> Any:

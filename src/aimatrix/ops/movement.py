@@ -60,13 +60,19 @@ class Movement(Family):
         return call.replace(inputs=inputs)
 
     def fitted(self, call: OpCall, position: int, shape: tuple[int, ...]) -> OpCall | None:
-        """As `Family.fitted`; what is joined stays alike in all other axes."""
+        """As `Family.fitted`; what is joined keeps its proportions, and is alike in other axes."""
         old = call["inputs"][position]
         joined = {call["dim"] % max(1, len(old))} if call.kind == "cat" else set()
+
+        def changed(axis: int, size: int, before: int, new: int) -> int:
+            if axis in joined:
+                return max(1, size * new // before) if before else size
+            return new if size == before else size
+
         inputs = [
             tuple(
-                new if size == before and axis not in joined else size
-                for axis, (size, before, new) in enumerate(zip(each, old, shape, strict=True))
+                changed(axis, *sizes)
+                for axis, sizes in enumerate(zip(each, old, shape, strict=True))
             )
             if len(each) == len(old)
             else each

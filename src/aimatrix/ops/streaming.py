@@ -21,7 +21,7 @@ READING = frozenset({"index", "gather", "index_select", "take_along_dim"})
 ADDING = frozenset({"index_add", "scatter_add", "index_put", "scatter_reduce"})
 
 #: the least channels of an image that is resampled: threads share them out
-LEAST_IMAGES = 8
+LEAST_IMAGES = 32
 
 
 class Streaming(Family):

@@ -17,10 +17,18 @@ from math import ceil, hypot
 
 import numpy as np
 
-from aimatrix.analysis.likeness import Key, apart, kind_of_block, leader_of, sizes, sizes_of_block
+from aimatrix.analysis.likeness import (
+    Key,
+    apart,
+    kind_of_block,
+    launches,
+    leader_of,
+    sizes,
+    sizes_of_block,
+)
 from aimatrix.model.block import Block
 from aimatrix.ops import blocks
-from aimatrix.synthesis.machines import Array, seconds, times_on_each
+from aimatrix.synthesis.machines import Array, seconds, sort_of, times, times_on_each
 
 #: seconds that a stage is to take at least, on the slowest imagined machines: clocks and the
 #: dispatch of a stage have to be small beside it
@@ -39,8 +47,14 @@ DOUBT_OF_REPETITIONS = 0.01
 DOUBT_OF_WIDTH = 0.06
 DOUBT_OF_OCTAVE = 0.02
 DOUBT_OF_STRUCTURE = 0.03
-#: a step that costs less fidelity than this is as good as one that costs nothing
-NOTHING = 1e-7
+#: seconds that a launch may take on a processor beside what is imagined: to part and join threads,
+#: to look up a kernel, to bring numbers into its layout
+DOUBT_OF_LAUNCH = 30e-6
+#: the power with which a cluster's cost counts: as they miss by chance too, in both directions, one
+#: large miss is worse than many small ones
+SEVERITY = 1.5
+#: a step that costs less than this is as good as one that costs nothing
+NOTHING = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +93,14 @@ class Cluster:
     #: seconds of all members in a round and of one ``block``, on each imagined machine
     seconds: Array
     each: Array
+    #: what the launches of all executions beyond those of all members may take on a processor
+    #: beside what is imagined, as a share of the mix's time
+    launched: float
 
     @property
     def cost(self) -> float:
         """The share of the mix's time by which the cluster may miss it, on the worst machine."""
-        return float(np.abs(self.miss).max()) + self.doubt
+        return float(np.abs(self.miss).max()) + self.doubt + abs(self.launched)
 
     @property
     def members_share(self) -> float:
@@ -116,6 +133,7 @@ class Mix:
         self.rounds = _rounds(each * np.array(numbers, dtype=float), numbers)
         a_round = each * np.array([number / self.rounds for number in numbers])
         self.seconds: Array = a_round.sum(axis=1)
+        self._fastest = float(self.seconds[sort_of("cpu")].min())
         shares = (a_round / self.seconds[:, None]).mean(axis=0)
         self.members = [
             Member(block, number, each[:, index], float(shares[index]))
@@ -165,8 +183,11 @@ class Mix:
         multiplicity = times_on_each(total, once)
         share = float((once / self.seconds).mean())
         miss = (multiplicity * once - total) / self.seconds
+        executed = float(times(total, each, sort_of("cpu"))) * _launches(block)
+        meant = sum(member.count * _launches(member.block) for member in members) / self.rounds
+        launched = DOUBT_OF_LAUNCH * (executed - meant) / self._fastest
         return Cluster(
-            members, center, block, repeats, multiplicity, share, miss, doubt, total, each
+            members, center, block, repeats, multiplicity, share, miss, doubt, total, each, launched
         )
 
 
@@ -175,7 +196,7 @@ class Condensed:
     """A mix condensed so far; its clusters in no order.
 
     error: the largest error of the mix's time on any imagined machine. reduction: how many times
-    less time than a round of the mix a pass takes, the geometric mean over machines.
+    less time than a round of the mix a pass takes, the geometric mean over processors.
     """
 
     clusters: tuple[Cluster, ...]
@@ -216,9 +237,11 @@ class _Steps:
 
     def condensed(self) -> Condensed:
         """The clusters as they are now."""
-        reduction = float(np.exp(np.log(self._mix.seconds / self._pass).mean()))
+        on = sort_of("cpu")
+        reduction = float(np.exp(np.log(self._mix.seconds[on] / self._pass[on]).mean()))
         doubts = [cluster.doubt for cluster in self._clusters.values()]
-        error = float(np.abs(self._miss).max()) + hypot(*doubts)
+        launched = sum(cluster.launched for cluster in self._clusters.values())
+        error = float(np.abs(self._miss).max()) + hypot(*doubts) + abs(launched)
         return Condensed(tuple(self._clusters.values()), error, reduction)
 
     def take(self) -> bool:
@@ -293,7 +316,7 @@ class _Steps:
         saved = sum(cluster.share for cluster in before) - new.share
         if saved <= 0:
             return
-        lost = new.cost - sum(cluster.cost for cluster in before)
+        lost = new.cost**SEVERITY - sum(cluster.cost**SEVERITY for cluster in before)
         rank = max(lost, NOTHING) / saved
         heapq.heappush(self._queue, (rank, next(self._ages), old, new))
 
@@ -321,7 +344,14 @@ def _halved(block: Block) -> Iterator[tuple[Block, float]]:
             halved = (*widths[:index], width // 2, *widths[index + 1 :])
             smaller = blocks.with_widths(block, halved)
             if smaller is not None:
-                yield smaller, DOUBT_OF_REPETITIONS if repeats else DOUBT_OF_WIDTH
+                # one alone is often done in another way than many
+                even = repeats and width // 2 > 1
+                yield smaller, DOUBT_OF_REPETITIONS if even else DOUBT_OF_WIDTH
+
+
+@cache
+def _launches(block: Block) -> float:
+    return sum(launches(call) for call in block.calls)
 
 
 def _order(cluster: Cluster) -> tuple[float, tuple[str, ...]]:

@@ -56,23 +56,27 @@ CACHE_SPEEDUP = 4.0
 #: accelerators that want thousands of warps
 _PROCESSORS = ((1e10, 2.0, 2**21), (2e10, 8.0, 2**25))
 _ACCELERATORS = ((1e12, 500.0, 2**25),)
+#: launches; on a processor also to join and part threads, and to bring numbers into a layout
+_PROCESSOR_LAUNCHES = (5e-6, 4e-5)
+_ACCELERATOR_LAUNCHES = (5e-6, 2e-5)
 _RIDGES = (2.0, 10.0, 50.0)
-_LAUNCHES = (5e-6, 2e-5)
 _SIDES = (4.0, 48.0)
 _FUSES = (False, True)
 
 
-def _machines(scales: Sequence[tuple[float, float, float]]) -> tuple[Machine, ...]:
+def _machines(
+    scales: Sequence[tuple[float, float, float]], launches: Sequence[float]
+) -> tuple[Machine, ...]:
     return tuple(
         Machine(bandwidth, ridge, launch, fill, side, cache, fuses)
         for (bandwidth, fill, cache), ridge, launch, side, fuses in product(
-            scales, _RIDGES, _LAUNCHES, _SIDES, _FUSES
+            scales, _RIDGES, launches, _SIDES, _FUSES
         )
     )
 
 
-PROCESSORS = _machines(_PROCESSORS)
-MACHINES = (*PROCESSORS, *_machines(_ACCELERATORS))
+PROCESSORS = _machines(_PROCESSORS, _PROCESSOR_LAUNCHES)
+MACHINES = (*PROCESSORS, *_machines(_ACCELERATORS, _ACCELERATOR_LAUNCHES))
 
 
 def sort_of(device: str) -> slice:

@@ -95,7 +95,7 @@ def _stage(cluster: Cluster, rounds: int, names: _Names, rng: np.random.Generato
         warps / rounds,
         most=cluster.each,
     )
-    block, error = find_widths(cluster.block, target, rng)
+    block, error = _fitted(cluster, target, rng)
     cost = blocks.cost(block)
     executions = rounds / cluster.repeats
     return MixStage(
@@ -114,6 +114,13 @@ def _stage(cluster: Cluster, rounds: int, names: _Names, rng: np.random.Generato
         target_warps=warps,
         fitness_error=error,
     )
+
+
+def _fitted(cluster: Cluster, target: Target, rng: np.random.Generator) -> tuple[Block, float]:
+    """What is to stand for a cluster, and its fitness error; for equal ones, no other sizes."""
+    if len(cluster.members) == 1:
+        return cluster.block, target.errors([cluster.block])[0]
+    return find_widths(cluster.block, target, rng)
 
 
 class _Names:

@@ -26,7 +26,7 @@ STEP = 0.3
 #: the factor by which a width may change at most: farther off, kernels are others
 MOST_FACTOR = 1.25
 #: widths are multiples of this where they were: kernels are tuned for round ones
-MOST_GRAIN = 16
+MOST_GRAIN = 64
 
 Widths = tuple[int, ...]
 

@@ -106,6 +106,10 @@ def _measure(
     return [tuple(each[number] for each in measured) for number in range(count(work))]
 
 
+#: variables that say how many kernels oneDNN and torch keep
+_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+
+
 def _in_a_worker(job: Job) -> tuple[PlatformFidelity, ...]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -131,10 +135,14 @@ def _in_a_worker(job: Job) -> tuple[PlatformFidelity, ...]:
 
 
 def _environment() -> dict[str, str]:
-    """This process's, with the package on the path even where it is not installed."""
+    """This process's, with the package on the path even where it is not installed.
+
+    A worker runs many programs in turn, and each is to find its kernels as it would in a process of
+    its own: torch and oneDNN keep 1,024 of them, and would make all the others again and again.
+    """
     root = str(Path(aimatrix.__file__).resolve().parents[1])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**dict.fromkeys(_CACHES, "65536"), **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def _obituary(code: int, log_file: Path) -> str:
