@@ -70,6 +70,15 @@ def test_no_block_takes_more_than_its_sources_put_out() -> None:
             assert blocks.put_out(smaller.calls[0]) >= blocks.put_out(smaller.calls[1]) > 0
 
 
+def test_what_is_joined_keeps_its_proportions() -> None:
+    image, other = (2, 64, 16, 16), (2, 192, 16, 16)
+    joined = call("movement", "cat", inputs=(image, other), dim=1)
+    block = Block((conv(32, 64), joined), ((None, None), (0, None)))
+    smaller = blocks.with_widths(block, (32, 16, 1, 8, 8))
+    assert smaller is not None
+    assert smaller.calls[1]["inputs"] == ((1, 16, 8, 8), (1, 48, 8, 8))
+
+
 def test_what_only_leads_does_not_follow_another_size() -> None:
     recurrent = call("matmul", "bmm", batch=2, m=128, n=4, k=512, bias=False)
     block = Block((LINEAR, recurrent), ((None, None), (0, None)))

@@ -188,6 +188,27 @@ def test_condensing_goes_from_the_mix_as_it_is_to_a_few_operators() -> None:
     assert sum(members) == len(mix.members)
 
 
+def test_launches_that_a_mix_does_not_have_cost_fidelity() -> None:
+    mix = Mix([(single(linear(512, 1024, 1024)), 10)])
+    (cluster,) = next(iter(condense(mix))).clusters
+    assert cluster.launched == pytest.approx(0, abs=1e-12)
+    # half of the rows take half of the time and launch twice as often
+    smaller = mix.shrunk(cluster, single(linear(256, 1024, 1024)), 0.0)
+    least = mix.shrunk(cluster, single(linear(64, 1024, 1024)), 0.0)
+    assert 0 < smaller.launched < least.launched / 3
+    assert smaller.cost < least.cost
+
+
+def test_equal_operators_keep_the_sizes_that_are_not_repeated() -> None:
+    attributes = {"steps": 100, "batch": 2, "rows": 200, "input_size": 1312, "hidden_size": 256}
+    more = {"proj_size": 0, "layers": 3, "bidirectional": True, "bias": True}
+    layer = OpCall.create("recurrent", "gru", {**attributes, **more})
+    (stage,) = synthesize({layer: 10}, 4).stages
+    assert stage.calls[0]["steps"] < 100
+    assert stage.calls[0]["hidden_size"] == 256
+    assert stage.calls[0]["batch"] == 2
+
+
 def test_unlike_operators_are_never_joined() -> None:
     calls = (linear(128, 768, 768), gelu(128, 768), view(128, 768))
     mix = Mix([(single(call), 5) for call in calls])

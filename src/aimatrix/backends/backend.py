@@ -46,6 +46,12 @@ class Backend(ABC):
     #: how users call it, as in ``--backend torch``
     name: str
 
+    def own_process(self, threads: int | None) -> None:  # noqa: B027, most have nothing to do
+        """Set up a process that will run this backend on ``threads`` threads and nothing else.
+
+        For what would harm other code of a process; called before anything is prepared, or never.
+        """
+
     @abstractmethod
     def check(self, platform: Platform) -> None:
         """Return if the platform can be measured.

@@ -34,6 +34,21 @@ class OnnxRuntime(Backend):
 
     name = "onnxruntime"
 
+    def own_process(self, threads: int | None) -> None:
+        """One pool of threads for all sessions, in a process that will have no others.
+
+        An application is one session and keeps its threads at hand from operator to operator.
+        Stages are many: with threads of their own, each would have to wake them. From then on ONNX
+        Runtime refuses sessions with threads of their own.
+        """
+        if find_spec("onnxruntime") is None or _pool():
+            return
+        import onnxruntime
+
+        if hasattr(onnxruntime, "set_global_thread_pool_sizes"):  # not in older ones
+            onnxruntime.set_global_thread_pool_sizes(threads or 0, 1)
+            _pool().append(threads or 0)
+
     def check(self, platform: Platform) -> None:
         """Refuse a dtype or a device that the installed build has no kernels for."""
         if find_spec("onnxruntime") is None:
@@ -261,12 +276,7 @@ def _place(platform: Platform) -> tuple[str, int]:
 
 
 def _use_threads(options: Any, threads: int) -> None:
-    """Have a session use the pool of threads that all of its process share, if that has as many.
-
-    An application is one session and keeps its threads at hand from operator to operator. Stages
-    are many sessions: with threads of their own, each would have to wake them.
-    """
-    if _threads_of_pool(threads) == threads:
+    if _pool():
         options.use_per_session_threads = False
         return
     options.intra_op_num_threads = threads
@@ -277,18 +287,8 @@ def _use_threads(options: Any, threads: int) -> None:
 
 @cache
 def _pool() -> list[int]:
-    """The number of threads of the pool that this process has, once it has one."""
+    """The threads of the pool that this process has; empty where it has none."""
     return []
-
-
-def _threads_of_pool(threads: int) -> int:
-    """How many threads the pool of this process has: as many as are asked for first."""
-    import onnxruntime
-
-    if not _pool():
-        onnxruntime.set_global_thread_pool_sizes(threads, 1)
-        _pool().append(threads)
-    return _pool()[0]
 
 
 def _shared(array: np.ndarray) -> Any:

@@ -27,9 +27,10 @@ def command(
     as_json: bool = Json,
 ) -> None:
     """Run the benchmark in FOLDER until its times are steady and print them per stage."""
-    from aimatrix import api
+    from aimatrix import api, backends
     from aimatrix.cli.tables import print_run
 
+    backends.get(backend).own_process(threads)
     with progress("setting up") as bar:
         result = api.run(
             folder,

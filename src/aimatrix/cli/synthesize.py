@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,20 @@ def command(
     else:
         print_made(benchmark, made.seconds)
         print(f"wrote {output}")
+    if isinstance(benchmark, MixBenchmark):
+        _tell_if_longer(benchmark, reduction)
+
+
+def _tell_if_longer(benchmark: MixBenchmark, reduction: float | None) -> None:
+    """Say so if it is longer than was asked for: no step is left that would make it shorter."""
+    reached = benchmark.synthesis.estimated_reduction
+    if reduction is not None and reached < reduction:
+        print(
+            f"aimatrix: this mix has no benchmark that is {reduction:g} times shorter than a round"
+            f" of it: this one is the shortest, {reached:.1f} times, and by its own estimate it"
+            f" misses the time by {benchmark.synthesis.estimated_error:.0%}",
+            file=sys.stderr,
+        )
 
 
 def _document(benchmark: Benchmark | MixBenchmark) -> dict[str, Any]:

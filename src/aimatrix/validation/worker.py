@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aimatrix import backends
 from aimatrix.errors import AimatrixError, InputError
 from aimatrix.model.artefact import Part
 from aimatrix.model.benchmark import Benchmark
@@ -55,6 +56,7 @@ def main(job_file: str, result_file: str) -> None:
 
 def _measure(job: Job) -> tuple[PlatformFidelity, ...]:
     suite, platform = job.suite, job.platform
+    backends.get(platform.backend).own_process(platform.threads)
     if isinstance(job.work, Benchmark):
         return (measure_platform(job.work, suite, platform, time_limit=job.time_limit),)
     return tuple(measure_mixes(job.work, suite, platform, time_limit=job.time_limit))
