@@ -75,7 +75,7 @@ ALONE = (
 )  # fmt: skip
 INFERENCES = 10
 QUICK = ("mobilenet_v2", "lstm_lm", "dlrm")
-QUICK_REDUCTIONS = (5.0, 20.0)
+QUICK_REDUCTIONS = (5.0, MAIN)
 QUICK_REPLAY = ("int8_lstm", "dlrm_inference")
 
 
@@ -104,7 +104,7 @@ def main() -> None:
         same = same_bits(made[0], profile)
         suite = measured(whole, made)
         document = {**suite_part(suite), "same_bits": same}
-        save(document, output)  # hours of measuring are not to be lost to what follows
+        save(document, output)  # half an hour's measuring is not to be lost
         write_report(suite, Path(folder), output.with_suffix(".html"))
         beside = [text for text in whole.platforms if is_plain_torch(text)]
         document["poster"] = poster_part(poster_form(whole, beside))

@@ -39,6 +39,26 @@ def synthesize_mix(
         counts = [(blocks.single(item.call), item.calls) for item in profile.operators]
     if not counts:
         raise InputError("the profile holds no operators; analyze the log again")
+    return mix_of(
+        counts,
+        dtype=profile.dtype,
+        applications=profile.applications,
+        digest=digest,
+        reduction=reduction,
+        seed=seed,
+    )
+
+
+def mix_of(
+    counts: Sequence[tuple[Block, int]],
+    *,
+    dtype: str,
+    applications: int,
+    digest: str,
+    reduction: float | None = None,
+    seed: int = 0,
+) -> MixBenchmark:
+    """The benchmark of these blocks, each with how often it ran; else as `synthesize_mix`."""
     mix = Mix(counts)
     chosen = _choose(mix, reduction)
     names = _Names()
@@ -47,8 +67,8 @@ def synthesize_mix(
         for number, cluster in enumerate(_without_negligible(chosen.by_share()))
     ]
     return MixBenchmark.create(
-        dtype=profile.dtype,
-        applications=profile.applications,
+        dtype=dtype,
+        applications=applications,
         stages=tuple(stages),
         synthesis=MixSynthesis(
             seed=seed,
