@@ -8,7 +8,7 @@ machines. The step that saves the most time for what it costs is taken first.
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +27,7 @@ from aimatrix.analysis.likeness import (
     sizes_of_block,
 )
 from aimatrix.model.block import Block
+from aimatrix.model.calls import OpCall
 from aimatrix.ops import blocks
 from aimatrix.synthesis.machines import Array, seconds, sort_of, times, times_on_each
 
@@ -130,7 +131,7 @@ class Mix:
         counted = sorted(counts, key=lambda item: _spelling(item[0]))
         each = seconds([block for block, _ in counted])
         numbers = [number for _, number in counted]
-        self.rounds = _rounds(each * np.array(numbers, dtype=float), numbers)
+        self.rounds = _rounds(counted)
         a_round = each * np.array([number / self.rounds for number in numbers])
         self.seconds: Array = a_round.sum(axis=1)
         self._fastest = float(self.seconds[sort_of("cpu")].min())
@@ -321,14 +322,24 @@ class _Steps:
         heapq.heappush(self._queue, (rank, next(self._ages), old, new))
 
 
-def _rounds(times: Array, counts: Sequence[int]) -> int:
-    """The count that operators with all but `ONCE` of the time have at least."""
+def _rounds(counts: Sequence[tuple[Block, int]]) -> int:
+    """The count that operators with all but `ONCE` of the time have at least.
+
+    Of operators, whose counts are exact: how often which of them follow one is an estimate.
+    """
+    calls: Counter[OpCall] = Counter()
+    for block, number in counts:
+        for call in block.calls:
+            calls[call] += number
+    each = seconds([blocks.single(call) for call in calls])
+    times = each * np.array(list(calls.values()), dtype=float)
     shares = (times / times.sum(axis=1, keepdims=True)).mean(axis=0)
+    rarest = sorted(zip(calls.values(), shares, strict=True))
     share = 0.0
-    for index in sorted(range(len(counts)), key=lambda index: counts[index]):
-        share += float(shares[index])
+    for number, own in rarest:
+        share += float(own)
         if share >= ONCE:
-            return counts[index]
+            return number
     return 1
 
 
