@@ -48,7 +48,7 @@ validation: $(DEMO)/profile.json
 	$(BIN)/aimatrix report $(DEMO) --published -o $(DEMO)/report.html
 
 # benchmarks of a mix against 21 real applications on ten CPU platforms, with what others do beside
-# it; about an hour (not yet run as a whole). benchmarks/results/fidelity.json and .html
+# it; some 45 minutes. benchmarks/results/fidelity.json and .html
 fidelity: $(VENV)/dev.stamp $(VENV)/native.stamp
 	$(BIN)/python benchmarks/fidelity.py
 

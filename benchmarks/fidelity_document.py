@@ -208,6 +208,19 @@ def show(document: Row) -> None:
     print(f"\nmade again with another order of sets, the benchmark has {bits}")
 
 
+def readme_table(document: Row) -> str:
+    """The errors of the main benchmark on each platform, in percent, as README.md has them."""
+    classes = list(dict.fromkeys(name for row in document["platforms"] for name in row["classes"]))
+    head = ["platform", *classes, "the suite", "reduction"]
+    lines = [head, ["---"] * len(head)]
+    for row in document["platforms"]:
+        errors = [row["classes"].get(name) for name in classes]
+        told = ["-" if error is None else f"{100 * error:+.1f}" for error in errors]
+        suite, times = f"**{100 * row['error']:+.1f}**", f"{row['reduction']:.1f}"
+        lines.append([row["name"], *told, suite, times])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def _print(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     print()
     print_table(title, columns, rows)

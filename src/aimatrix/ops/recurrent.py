@@ -14,9 +14,9 @@ from aimatrix.ops.operand import Operand, activation, weight
 #: matrices of hidden_size rows that a layer has for its input, and as many for its state
 GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 #: the least steps of a layer: what it does once is to stay small beside what it does each step
-LEAST_STEPS = 12
+LEAST_STEPS = 24
 #: the least features: the weights that each step reads again are not to fit into a cache suddenly
-LEAST_FEATURES = 384
+LEAST_FEATURES = 256
 
 
 class Recurrent(Family):
