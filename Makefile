@@ -47,7 +47,7 @@ validation: $(DEMO)/profile.json
 	  -o $(DEMO)/results/validation.json
 	$(BIN)/aimatrix report $(DEMO) --published -o $(DEMO)/report.html
 
-# benchmarks of a mix against 21 real applications on ten CPU platforms, with what others do beside
+# benchmarks of a mix against 21 real applications on nine CPU platforms, with what others do beside
 # it; some 45 minutes. benchmarks/results/fidelity.json and .html
 fidelity: $(VENV)/dev.stamp $(VENV)/native.stamp
 	$(BIN)/python benchmarks/fidelity.py

@@ -188,6 +188,13 @@ def test_condensing_goes_from_the_mix_as_it_is_to_a_few_operators() -> None:
     assert sum(members) == len(mix.members)
 
 
+def test_rounds_are_counted_by_operators_however_they_are_split_into_blocks() -> None:
+    product, follows = linear(512, 1024, 1024), gelu(1, 512, 1024)
+    joined = Block((product, follows), ((None, None, None), (0,)))
+    assert Mix([(joined, 10)]).rounds == 10
+    assert Mix([(joined, 7), (single(product), 3), (single(follows), 3)]).rounds == 10
+
+
 def test_launches_that_a_mix_does_not_have_cost_fidelity() -> None:
     mix = Mix([(single(linear(512, 1024, 1024)), 10)])
     (cluster,) = next(iter(condense(mix))).clusters
