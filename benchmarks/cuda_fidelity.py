@@ -26,7 +26,7 @@ REDUCTION = 10.0
 TIME_LIMIT = 8.0
 #: seconds after which no further platform is begun: compiling takes two minutes
 LAST_START = 300.0
-NEEDED = ("pydantic", "pyarrow", "duckdb", "transformers")
+NEEDED = ("pydantic", "pyarrow", "transformers")
 
 
 def main() -> int:
