@@ -32,6 +32,7 @@ from aimatrix.synthesis import condense, machines, widths
 from aimatrix.synthesis.mix import mix_of
 from aimatrix.validation import StandIn, Suite, load_suite, parse_platform
 from aimatrix.validation.convolutions import record
+from aimatrix.validation.fidelity import KERNEL_CACHES
 from aimatrix.validation.measure_mix import measure_mixes
 from aimatrix.validation.suite import load_application
 
@@ -85,8 +86,10 @@ WITHOUT: dict[str, Callable[[], Any]] = {
     "the genetic search": lambda: patch.object(widths, "GENERATIONS", 0),
     "blocks": ExitStack,
 }
-#: left out when the benchmark runs, not when it is made
-WARM = "warm activations (footprint)"
+#: left out when the benchmark runs, not when it is made; in a process of its own, as is what it is
+#: to be compared with, once more
+WARM = "warm activations (footprint), alone in its process"
+ALONE = "nothing, alone in its process"
 
 
 def main() -> None:
@@ -97,6 +100,7 @@ def main() -> None:
     parser.add_argument("--suite", type=Path, default=SUITE, help="another suite file")
     parser.add_argument("-o", "--output", type=Path, default=HERE / "results" / "ablation.json")
     options = parser.parse_args()
+    os.environ.update(KERNEL_CACHES)  # before there is a framework, as in a worker of `validate`
     suite = load_suite(options.suite)
     found = in_a_process(counted, suite)
     made = {}
@@ -104,12 +108,13 @@ def main() -> None:
         tell(f"making the benchmark without {name}")
         counts = found["operators" if name == "blocks" else "blocks"]
         made[name] = in_a_process(synthesized, counts, name, options.reduction)
-    rows: dict[str, dict[str, Any]] = {name: {} for name in (*made, WARM)}
+    rows: dict[str, dict[str, Any]] = {name: {} for name in (*made, ALONE, WARM)}
     for text in options.platforms:
         tell(f"measuring on {text}")
         measured = in_a_process(errors, text, suite, made, options.time_limit)
         if text.startswith("torch:"):
             only = {"nothing": made["nothing"]}
+            measured[ALONE] = in_a_process(errors, text, suite, only, options.time_limit)["nothing"]
             measured[WARM] = in_a_process(all_cold, text, suite, only, options.time_limit)
         for name, told in measured.items():
             rows[name][text] = told
@@ -188,10 +193,10 @@ def all_cold(
 
 def show(rows: dict[str, dict[str, Any]], platforms: tuple[str, ...]) -> None:
     """A line for each term: error (mean size of the classes' errors) at reduction."""
-    print(f"{'without':32}" + "".join(f"{text:>28}" for text in platforms))
+    print(f"{'without':52}" + "".join(f"{text:>28}" for text in platforms))
     for name, row in rows.items():
         cells = [cell(row[text]) if text in row else "-" for text in platforms]
-        print(f"{name:32}" + "".join(f"{each:>28}" for each in cells))
+        print(f"{name:52}" + "".join(f"{each:>28}" for each in cells))
 
 
 def cell(told: dict[str, float]) -> str:

@@ -107,7 +107,7 @@ def _measure(
 
 
 #: variables that say how many kernels oneDNN and torch keep
-_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+KERNEL_CACHES = dict.fromkeys(("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"), "65536")
 
 
 def _in_a_worker(job: Job) -> tuple[PlatformFidelity, ...]:
@@ -142,7 +142,7 @@ def _environment() -> dict[str, str]:
     """
     root = str(Path(aimatrix.__file__).resolve().parents[1])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**dict.fromkeys(_CACHES, "65536"), **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**KERNEL_CACHES, **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def _obituary(code: int, log_file: Path) -> str:
