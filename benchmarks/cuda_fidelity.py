@@ -158,20 +158,12 @@ def counted(recording: Any) -> tuple[dict[Any, int], Any]:
 def measured_warps(run: Callable[[], object]) -> int:
     """Warps of all kernels that a run launches on the GPU, in its second run."""
     import torch
-    from cuda_warps import read
-    from torch.profiler import ProfilerActivity, profile
+    from cuda_warps import trace_of
 
     with torch.inference_mode():
         run()
         torch.cuda.synchronize()
-        activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
-        with profile(activities=activities, record_shapes=True) as profiler:
-            run()
-            torch.cuda.synchronize()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trace.json"
-        profiler.export_chrome_trace(str(path))
-        return total(read(path).calls)
+        return total(trace_of(run).calls)
 
 
 def total(calls: Sequence[Any]) -> int:

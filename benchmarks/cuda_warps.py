@@ -127,12 +127,19 @@ def run_application(model: str) -> None:
 def recorded(model: str, dtype: str) -> Any:
     """The trace of one pass, after a few that are not recorded."""
     import torch
-    from torch.profiler import ProfilerActivity, profile
 
     once = prepared(model, dtype)
     for _ in range(3):
         once()
     torch.cuda.synchronize()
+    return trace_of(once)
+
+
+def trace_of(once: Callable[[], object]) -> Any:
+    """The trace of one run, until the GPU has done its work."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
     activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
     with profile(activities=activities, record_shapes=True) as profiler:
         once()

@@ -123,7 +123,7 @@ class Mix:
     """The blocks of a mix, and the seconds of a round of it on each imagined machine.
 
     rounds: how often the mix was done, as far as counts tell: all but a small share of its time
-    (`ONCE`) is of blocks that ran at least so often. What begins a program is in the
+    (`ONCE`) is of operators that ran at least so often. What begins a program is in the
     rest. All else is of one round, so that a longer log gives the same benchmark.
     """
 
