@@ -60,9 +60,6 @@ PLATFORMS = (
 )
 #: compiles every stage, some seconds each: the main benchmark alone is measured there
 COMPILER = "torch-compile"
-#: takes longer for each stage the more compiled ones a process has (half as much again with 1,900):
-#: the rest of the curve, with its many stages, is not measured there
-CROWDED = "openvino"
 #: where the eight are measured: what they have in common runs in torch alone
 REPLAY_PLATFORMS = ("torch::1", "torch::2")
 REDUCTIONS = (4.0, 7.0, 10.0, 13.0, 15.0)
@@ -297,12 +294,7 @@ def measured(plan: Plan, made: list[Made]) -> Measured:
 
 def measured_on(text: str, made: Sequence[Made]) -> list[int]:
     """The numbers of the benchmarks that are measured on a platform, from the main one on."""
-    if text.startswith(COMPILER):
-        return [0]
-    numbers = range(len(made))
-    if text.startswith(CROWDED):
-        return [number for number in numbers if not number or made[number].stand_in.applications]
-    return list(numbers)
+    return [0] if text.startswith(COMPILER) else list(range(len(made)))
 
 
 def on_platform(

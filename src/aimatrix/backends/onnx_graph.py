@@ -72,9 +72,13 @@ class OnnxModel:
 
 
 class Graph:
-    """Nodes, inputs, constants and weights under construction."""
+    """Nodes, inputs, constants and weights under construction.
+
+    scope: with what the names of the nodes begin that are appended from now on.
+    """
 
     def __init__(self) -> None:
+        self.scope = ""
         self._nodes: list[Any] = []
         self._constants: dict[str, TensorProto] = {}
         self._weights: dict[str, np.ndarray] = {}
@@ -105,7 +109,8 @@ class Graph:
     ) -> list[Value]:
         """Append a node of ``count`` outputs. Raises ValueError where a type cannot be told."""
         number = len(self._nodes)
-        names = [f"{operator.lower()}_{number}_{index}" for index in range(count)]
+        name = f"{self.scope}{operator.lower()}_{number}"
+        names = [f"{name}_{index}" for index in range(count)]
         given = [value.name if value else "" for value in inputs]
         node = helper.make_node(operator, given, names, name=names[0], **attributes)
         self._nodes.append(node)

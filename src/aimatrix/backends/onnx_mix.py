@@ -28,11 +28,28 @@ def build_stages(benchmark: MixBenchmark) -> Iterator[tuple[int, OnnxModel]]:
     Raises UnsupportedError where all of them train.
     """
     memory = Memory()
+    for number in _that_infer(benchmark):
+        yield number, build_stage(benchmark.stages[number], (benchmark.dtype, DTYPE), memory)
+
+
+def build_together(benchmark: MixBenchmark) -> tuple[OnnxModel, dict[str, int]]:
+    """The stages that do not train as one model, without a tie from one to another.
+
+    With the scope of each: names of its nodes begin with it. The outputs are those of the stages,
+    one after another. Raises UnsupportedError as `build_stages` does.
+    """
+    graph, memory = Graph(), Memory()
+    scopes = {f"stage_{number}/": number for number in _that_infer(benchmark)}
+    for graph.scope, number in scopes.items():
+        _append(graph, benchmark.stages[number], (benchmark.dtype, DTYPE), memory)
+    return graph.model("aimatrix_mix"), scopes
+
+
+def _that_infer(benchmark: MixBenchmark) -> list[int]:
     infer = [number for number, stage in enumerate(benchmark.stages) if not trains(stage)]
     if not infer:
         raise UnsupportedError("all stages of the mix train, which runtimes of ONNX do not")
-    for number in infer:
-        yield number, build_stage(benchmark.stages[number], (benchmark.dtype, DTYPE), memory)
+    return infer
 
 
 def build_stage(stage: MixStage, dtypes: tuple[str, str], memory: Memory) -> OnnxModel:
@@ -42,6 +59,11 @@ def build_stage(stage: MixStage, dtypes: tuple[str, str], memory: Memory) -> Onn
     that no runtime leaves an operator out.
     """
     graph = Graph()
+    _append(graph, stage, dtypes, memory)
+    return graph.model("aimatrix_mix_stage")
+
+
+def _append(graph: Graph, stage: MixStage, dtypes: tuple[str, str], memory: Memory) -> None:
     calls = _calls(stage, *dtypes)
     ends: list[Value] = []
     others: list[Value] = []
@@ -53,7 +75,6 @@ def build_stage(stage: MixStage, dtypes: tuple[str, str], memory: Memory) -> Onn
             others += more if number in taken else [first, *more]
     for value in _made(graph, [*ends, *others]):
         graph.output(value)
-    return graph.model("aimatrix_mix_stage")
 
 
 def _calls(stage: MixStage, old: str, new: str) -> list[OpCall]:

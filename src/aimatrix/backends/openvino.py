@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: one compiled model per stage, on models built from the specification."""
+"""OpenVINO on the CPU, on models built from the specification: one per stage, or one of a mix."""
 
 from __future__ import annotations
 
@@ -7,24 +7,22 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from aimatrix.backends.backend import Backend, Pass
-from aimatrix.backends.bound import Bound, BoundMix, BoundPass
+from aimatrix.backends.bound import Bound, BoundPass
 from aimatrix.backends.environment import host_environment
 from aimatrix.backends.loose import operands, runs
 from aimatrix.backends.onnx_export import check_module, exported
+from aimatrix.backends.openvino_mix import OneModel
 from aimatrix.benchmark import layout
 from aimatrix.errors import MissingPackageError, UnsupportedError
 from aimatrix.model.benchmark import Benchmark
 from aimatrix.model.calls import OpCall
 from aimatrix.model.mix import MixBenchmark
 from aimatrix.model.result import Platform
-
-if TYPE_CHECKING:
-    from aimatrix.backends.onnx_graph import OnnxModel
 
 #: dtype -> how OpenVINO calls it in which it computes, and what a device says that has it
 _PRECISIONS = {"float32": ("f32", "FP32"), "bfloat16": ("bf16", "BF16")}
@@ -77,21 +75,20 @@ class OpenVino(Backend):
         return self.tried(make)
 
     def prepare_mix(self, benchmark: MixBenchmark, platform: Platform) -> Pass:
-        """One model per stage; stages that train are missing."""
+        """One model of all stages; those that train are missing."""
         self.check(platform)
         if find_spec("torch") is None:
             raise MissingPackageError("torch", "a mix on the backend openvino")
-        from aimatrix.backends.onnx_mix import build_stages
+        from aimatrix.backends.onnx_mix import build_together
 
-        return self.tried(
-            lambda: BoundMix(
-                [
-                    (number, _request_of(model, platform))
-                    for number, model in build_stages(benchmark)
-                ],
-                len(benchmark.stages),
-            )
-        )
+        def make() -> Pass:
+            model, scopes = build_together(benchmark)
+            with tempfile.TemporaryDirectory() as folder:
+                read = _read(model.write(Path(folder)))
+                request = _Request(read, model.inputs, platform, counting=True)
+            return OneModel(request, request.request, scopes, len(benchmark.stages))
+
+        return self.tried(make)
 
     def prepare_convolutions(
         self, calls: Sequence[OpCall], buckets: Sequence[int], platform: Platform
@@ -129,31 +126,35 @@ class OpenVino(Backend):
 class _Request(Bound):
     """A model, compiled for the platform, with its inputs set: arrays, or another's tensors."""
 
-    def __init__(self, model: Any, inputs: Iterable[Any], platform: Platform) -> None:
+    def __init__(
+        self, model: Any, inputs: Iterable[Any], platform: Platform, *, counting: bool = False
+    ) -> None:
+        """counting: whether the request is to count the time of its operators."""
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": _PRECISIONS[platform.dtype][0],
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
+            "PERF_COUNT": counting,
         }
         if platform.threads is not None:
             settings["INFERENCE_NUM_THREADS"] = platform.threads
-        self._request = _core().compile_model(model, "CPU", settings).create_infer_request()
+        self.request = _core().compile_model(model, "CPU", settings).create_infer_request()
         # a tensor on an array's memory does not keep the array
         self._inputs = [_tensor(value) for value in inputs]
         for number, tensor in enumerate(self._inputs):
-            self._request.set_input_tensor(number, tensor)
+            self.request.set_input_tensor(number, tensor)
 
     def run(self) -> None:
         """As `Bound.run`; nothing is copied out of the request."""
-        self._request.infer(share_outputs=True)
+        self.request.infer(share_outputs=True)
 
     def output(self, number: int) -> Any:
         """The tensor into which the request writes that output."""
-        return self._request.get_output_tensor(number)
+        return self.request.get_output_tensor(number)
 
     def outputs(self) -> list[np.ndarray]:
         """As `Bound.outputs`."""
-        return [tensor.data.astype(np.float32) for tensor in self._request.output_tensors]
+        return [tensor.data.astype(np.float32) for tensor in self.request.output_tensors]
 
 
 class _StagePass(BoundPass):
@@ -180,10 +181,3 @@ def _tensor(value: Any) -> Any:
         return value
     array = np.ascontiguousarray(value).reshape(value.shape)  # a scalar would get an axis
     return openvino.Tensor(array, shared_memory=array.size > 0)
-
-
-def _request_of(model: OnnxModel, platform: Platform) -> _Request:
-    """A model with its weights; they are in a file only as long as it takes to read them."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = model.write(Path(folder))
-        return _Request(_read(path), model.inputs, platform)
