@@ -50,6 +50,7 @@ def test_each_operator_has_its_stage(tmp_path: Path) -> None:
     found = owners(model, scopes)
     runs = [name for name, kind in kinds.items() if kind not in ("Const", "Input")]
     assert sorted(found) == sorted(runs)
+    assert {kinds[name] for name in runs if found[name] < 0} == {"Reorder"}
     convolutions = [found[name] for name in runs if kinds[name] == "Convolution"]
     products = [found[name] for name in runs if kinds[name] == "FullyConnected"]
     assert (sorted(convolutions), products) == ([0, 2], [1])

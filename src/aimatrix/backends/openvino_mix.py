@@ -18,15 +18,19 @@ from aimatrix.backends.bound import Bound
 
 #: layers that hold what others compute with: two stages may share one
 _HELD = ("Const", "Input")
-#: by which counters count
-_MICROSECOND = 1e-6
+#: layers that stand for what a model puts out
+_GIVEN = ("Output", "Result")
+#: what is of no stage: the last place in the sums
+_NOBODY = -1
 
 
 class OneModel(Pass):
     """A request of a compiled model with the stages in it, none of which takes what another makes.
 
     Counters tell of each operator how long it took, the mean over all runs in whole microseconds.
-    What a run took beyond them is between operators, and every operator gets as much of it.
+    What a run took beyond them is between operators, and every operator gets as much of it. What
+    changes the layout of a stage's inputs and outputs is no stage's: in an application they come
+    from operators and go to operators in the layout that these have chosen.
     """
 
     def __init__(self, model: Bound, request: Any, scopes: Mapping[str, int], count: int) -> None:
@@ -55,7 +59,7 @@ class OneModel(Pass):
         counted = self._seconds(self._runs) - self._first
         between = max(self._wall - float(counted.sum()), 0.0)
         shares = counted + between * self._operators / self._operators.sum()
-        return [float(each) for each in wall * shares / shares.sum()]
+        return [float(each) for each in wall * shares[:_NOBODY] / shares.sum()]
 
     def outputs(self) -> list[np.ndarray]:
         """As `Pass.outputs`, of the last stage."""
@@ -65,8 +69,8 @@ class OneModel(Pass):
 
     def _seconds(self, runs: int) -> np.ndarray:
         """Per stage, the sum over that many runs; counts its operators on the way."""
-        seconds = np.zeros(self._count)
-        self._operators = np.zeros(self._count)
+        seconds = np.zeros(self._count + 1)
+        self._operators = np.zeros(self._count + 1)
         for counter in self._request.get_profiling_info():
             number = self._owners.get(counter.node_name)
             if number is not None and counter.status == counter.Status.EXECUTED:
@@ -76,7 +80,7 @@ class OneModel(Pass):
 
 
 def owners(model: Any, scopes: Mapping[str, int]) -> dict[str, int]:
-    """The stage of each operator of a compiled model.
+    """The stage of each operator of a compiled model; `_NOBODY` of what changes layouts at an end.
 
     Operators that were joined, or put in to lay out numbers, may have lost their names; but a stage
     is tied together by what its operators make, and some of them have kept theirs.
@@ -84,10 +88,14 @@ def owners(model: Any, scopes: Mapping[str, int]) -> dict[str, int]:
     operators = model.get_ordered_ops()
     tied = _Tied(operator.friendly_name for operator in operators)
     kinds = {operator.friendly_name: _text(operator, "layerType") for operator in operators}
+    ends = set()
     for operator in operators:
+        name = operator.friendly_name
         for source in (value.get_node().friendly_name for value in operator.input_values()):
             if kinds[source] not in _HELD:
-                tied.tie(source, operator.friendly_name)
+                tied.tie(source, name)
+            ends |= {name} if kinds[source] in _HELD else set()
+            ends |= {source} if kinds[name] in _GIVEN else set()
     known: dict[str, int] = {}
     for operator in operators:
         if kinds[operator.friendly_name] not in _HELD:
@@ -96,7 +104,11 @@ def owners(model: Any, scopes: Mapping[str, int]) -> dict[str, int]:
                 scope, _, rest = name.partition("/")
                 if rest and f"{scope}/" in scopes:
                     known[tied.root(operator.friendly_name)] = scopes[f"{scope}/"]
-    return {name: known[tied.root(name)] for name in kinds if tied.root(name) in known}
+    return {
+        name: _NOBODY if name in ends and kinds[name] == "Reorder" else known[tied.root(name)]
+        for name in kinds
+        if tied.root(name) in known
+    }
 
 
 class _Tied:
