@@ -68,6 +68,8 @@ MAIN = 15.0
 REPLAY_REDUCTION = 10.0
 #: of a benchmark of a single application
 ALONE_REDUCTION = 5.0
+#: of the seconds of measuring, how much a benchmark of a single application gets
+ALONE_SHARE = 1 / 8
 #: applications that get a benchmark of their own; the last of them runs in torch alone
 ALONE = (
     "resnet50", "mobilenet_v2", "vit_small", "bert", "gpt2", "llama_decode", "lstm_lm", "dlrm",
@@ -277,33 +279,44 @@ def run_verb(words: Sequence[str], **environment: str) -> float:
 
 
 def measured(plan: Plan, made: list[Made]) -> Measured:
-    """All benchmarks and the applications, interleaved, in a fresh process for each platform."""
+    """The benchmarks and the applications, interleaved, in fresh processes for each platform."""
     outcome = Measured(made)
     rows: list[list[PlatformFidelity]] = [[] for _ in made]
     for text in plan.platforms:
-        tell(f"measuring on {text}")
-        numbers = measured_on(text, made)
-        found = on_platform(text, plan, [made[number].stand_in for number in numbers], outcome)
-        for number, fidelity in zip(numbers, found, strict=False):
-            rows[number].append(fidelity)
+        for together in groups(text, made):
+            names = ", ".join(made[number].folder.name for number in together)
+            tell(f"measuring {names} on {text}")
+            stand_ins = [made[number].stand_in for number in together]
+            found = on_platform(text, plan, stand_ins, outcome)
+            if not found:
+                break
+            for number, fidelity in zip(together, found, strict=True):
+                rows[number].append(fidelity)
     outcome.validations = [
         mix_validation(item.stand_in, tuple(row)) for item, row in zip(made, rows, strict=True)
     ]
     return outcome
 
 
-def measured_on(text: str, made: Sequence[Made]) -> list[int]:
-    """The numbers of the benchmarks that are measured on a platform, from the main one on."""
-    return [0] if text.startswith(COMPILER) else list(range(len(made)))
+def groups(text: str, made: Sequence[Made]) -> list[list[int]]:
+    """The numbers of the benchmarks that share a process: in a crowd, each is slower than alone.
+
+    The main one has one of its own, and so has each of a single application; the rest of the curve
+    shares one.
+    """
+    alone = [[number] for number, item in enumerate(made) if item.stand_in.applications]
+    curve = [number for number, item in enumerate(made) if number and not item.stand_in.applications]
+    return [[0]] if text.startswith(COMPILER) else [[0], *filter(None, [curve]), *alone]
 
 
 def on_platform(
     text: str, plan: Plan, stand_ins: Sequence[StandIn], outcome: Measured
 ) -> list[PlatformFidelity]:
-    """A fidelity of each benchmark; of none where the first cannot be compared, which is noted."""
+    """A fidelity of each benchmark; none where the first cannot be compared, which is noted."""
+    seconds = plan.time_limit * (ALONE_SHARE if stand_ins[0].applications else 1)
     try:
         platform = parse_platform(text)
-        validations = validate_mixes(stand_ins, plan.suite, [platform], time_limit=plan.time_limit)
+        validations = validate_mixes(stand_ins, plan.suite, [platform], time_limit=seconds)
     except AimatrixError as error:
         outcome.failed[text] = str(error)
         return []
@@ -311,8 +324,12 @@ def on_platform(
     if found[0].compared:
         return found
     reason = found[0].left_out[0].reason
-    (outcome.failed if reason.startswith(DIED) else outcome.unsupported)[text] = reason
-    return []
+    alone = stand_ins[0].applications
+    if reason.startswith(DIED):
+        outcome.failed[", ".join([text, *alone])] = reason
+    elif not alone:
+        outcome.unsupported[text] = reason
+    return found if alone else []
 
 
 def is_plain_torch(text: str) -> bool:

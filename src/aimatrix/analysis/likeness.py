@@ -41,8 +41,12 @@ def sizes(call: OpCall) -> tuple[float, ...]:
 
 
 def kind_of_block(block: Block) -> Key:
-    """What like blocks share: the kinds of their operators, and who takes from whom."""
-    return (*map(kind_of, block.calls), block.sources)
+    """What like blocks share: the kinds of their operators, and who takes from whom.
+
+    How many weights a recurrent layer at the front takes is a matter of its size.
+    """
+    of_first = () if block.calls[0].family == "recurrent" else block.sources[0]
+    return (*map(kind_of, block.calls), of_first, block.sources[1:])
 
 
 def leader_of(block: Block) -> Key:
@@ -148,7 +152,7 @@ def _kind_of_attention(call: OpCall) -> Key:
 
 
 def _kind_of_recurrent(call: OpCall) -> Key:
-    return (call.kind, call["bidirectional"], call["layers"])
+    return (call.kind, call["bidirectional"])
 
 
 def _kind_of_elementwise(call: OpCall) -> Key:
@@ -191,7 +195,8 @@ def _sizes_of_attention(call: OpCall) -> tuple[int, ...]:
 
 
 def _sizes_of_recurrent(call: OpCall) -> tuple[int, ...]:
-    return (call["batch"], call["steps"], call["input_size"], call["hidden_size"])
+    features = (call["input_size"], call["hidden_size"])
+    return (call["batch"], call["steps"], *features, call["layers"])
 
 
 def _sizes_of_embedding(call: OpCall) -> tuple[int, ...]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from aimatrix.backends.bound import Bound, BoundMix
 from aimatrix.backends.environment import host_environment
 from aimatrix.backends.loose import operands, runs
 from aimatrix.backends.onnx_export import check_module, exported
+from aimatrix.backends.onnx_runtime_profile import own_share
 from aimatrix.benchmark import layout
 from aimatrix.errors import MissingPackageError, UnsupportedError
 from aimatrix.model.benchmark import Benchmark
@@ -25,6 +28,9 @@ from aimatrix.model.result import Platform
 
 if TYPE_CHECKING:
     from aimatrix.backends.onnx_graph import OnnxModel
+
+#: runs of a stage, the first one apart, of which a profile is taken
+_PROFILED_RUNS = 6
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -152,12 +158,16 @@ class _Session:
         model: bytes | str,
         platform: Platform,
         weights: Mapping[str, np.ndarray] | None = None,
+        profile: Path | None = None,
     ) -> None:
+        """profile: with what the name of a file begins in which the first runs are told."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         _use_threads(options, platform.threads or 0)
         options.log_severity_level = 3  # its warnings are about our models' constants
+        if profile is not None:
+            options.enable_profiling, options.profile_file_prefix = True, str(profile)
         given = {name: _shared(array) for name, array in (weights or {}).items()}
         options.add_external_initializers(list(given), list(given.values()))
         self._device, self._index = _place(platform)
@@ -193,8 +203,15 @@ class _BoundSession(Bound):
     """A stage of a mix; its weights are not kept beside what the session makes of them."""
 
     def __init__(self, model: OnnxModel, platform: Platform) -> None:
-        self._session = _Session(model.content, platform, model.weights)
-        self._binding = self._session.bound([self._session.place(x) for x in model.inputs])
+        with tempfile.TemporaryDirectory() as folder:
+            # what is told of a GPU's operators is how long it takes to launch them
+            told = Path(folder) / "profile" if platform.device == "cpu" else None
+            self._session = _Session(model.content, platform, model.weights, told)
+            self._binding = self._session.bound([self._session.place(x) for x in model.inputs])
+            if told is not None:
+                for _ in range(_PROFILED_RUNS):
+                    self.run()
+                self.share = own_share(Path(self._session.session.end_profiling()))
 
     def run(self) -> None:
         """As `Bound.run`; from the second run on into the outputs of the first."""

@@ -7,7 +7,6 @@ fitted to what its source puts out then.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import prod
 
 from aimatrix import ops
@@ -69,7 +68,8 @@ def with_widths(block: Block, widths: Sequence[int]) -> Block | None:
             calls.append(call)
     except InputError:
         return None
-    return replace(block, calls=tuple(calls))
+    # all that the first takes is its own, and fewer layers take fewer weights
+    return Block(tuple(calls), (ops.alone(calls[0]), *block.sources[1:]))
 
 
 def _following(block: Block, number: int, calls: Sequence[OpCall]) -> OpCall | None:

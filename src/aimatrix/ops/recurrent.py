@@ -89,26 +89,27 @@ class Recurrent(Family):
         return (read, *states, *_weights(call))
 
     def widths(self, call: OpCall) -> tuple[int, ...]:
-        """(hidden_size, input_size, batch, steps); no steps of a cell."""
-        sizes = (call["hidden_size"], call["input_size"], call["batch"])
+        """(hidden_size, input_size, batch, layers, steps); no steps of a cell."""
+        sizes = (call["hidden_size"], call["input_size"], call["batch"], call["layers"])
         return sizes if "_cell" in call.kind else (*sizes, call["steps"])
 
     def least_widths(self, call: OpCall) -> tuple[int, ...]:
         """As `Family.least_widths`; steps are done one after another."""
-        return (*[LEAST_FEATURES] * 2, LEAST_WIDTH, LEAST_STEPS)[: len(self.widths(call))]
+        return (*[LEAST_FEATURES] * 2, LEAST_WIDTH, 1, LEAST_STEPS)[: len(self.widths(call))]
 
     def repeats_in(self, call: OpCall) -> tuple[bool, ...]:
-        """As `Family.repeats_in`: steps."""
-        return (False, False, False, True)[: len(self.widths(call))]
+        """As `Family.repeats_in`: layers and steps."""
+        return (False, False, False, True, True)[: len(self.widths(call))]
 
     def with_widths(self, call: OpCall, widths: Sequence[int]) -> OpCall:
         """As `widths` gives them; a projection keeps its share of hidden_size."""
-        hidden, inputs, batch, *steps = widths
+        hidden, inputs, batch, layers, *steps = widths
         proj = call["proj_size"] and max(1, call["proj_size"] * hidden // call["hidden_size"])
         return call.replace(
             hidden_size=hidden,
             input_size=inputs,
             batch=batch,
+            layers=layers,
             proj_size=proj,
             steps=steps[0] if steps else call["steps"],
             rows=batch * (steps[0] if steps else call["steps"]),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from aimatrix.analysis.likeness import Key, apart, kind_of_block, leader_of, sizes, sizes_of_block
 from aimatrix.model.block import Block
 from aimatrix.model.mix import MixBenchmark
+from aimatrix.synthesis.condense import DOUBT_OF_OCTAVE, DOUBT_OF_STRUCTURE
 from aimatrix.synthesis.machines import Array, seconds, sort_of, times
 
 
@@ -18,26 +19,27 @@ def attribute(
 ) -> list[float]:
     """Per stage, how many of its executions stand for the blocks of an application.
 
-    A block belongs to the stage of its kind whose centre is nearest in size; where there is none of
-    its kind, of those with the same leading operator. What it takes of an execution is the
-    geometric mean of the ratios on the imagined machines that are like the device. What no stage is
-    like is taken to be like the rest of the application: a benchmark leaves out only kinds that
-    take next to no time.
+    A block belongs to the stage, among those with the same leading operator, whose time is most
+    like the block's: on the imagined machines that are like the device the ratio of the two differs
+    least from machine to machine; what is farther away in size, or of another structure, is trusted
+    less, as when stages are made. What the block takes of an execution is the geometric mean of the
+    ratios. What no stage is like is taken to be like the rest of the application: a benchmark
+    leaves out only kinds that take next to no time.
     """
-    stages = _Stages(benchmark)
+    stages = _Stages(benchmark, sort_of(device))
     executions = np.zeros(len(benchmark.stages))
     told = untold = 0.0
-    each, sort = seconds(list(counts)), sort_of(device)
+    each = seconds(list(counts))
     total = each @ np.array(list(counts.values()), dtype=float)
     for column, (block, count) in enumerate(counts.items()):
         own = each[:, column] * count
         share = float((own / total).mean())
-        number = stages.nearest(block)
+        number = stages.nearest(block, own)
         if number is None:
             untold += share
         else:
             told += share
-            executions[number] += float(times(own, stages.once[:, number], sort))
+            executions[number] += float(times(own, stages.once[:, number], stages.sort))
     if told:
         executions *= 1 + untold / told
     return [float(each) for each in executions]
@@ -46,25 +48,31 @@ def attribute(
 class _Stages:
     """The stages by what they are like; once: seconds of one execution, (machines, stages)."""
 
-    def __init__(self, benchmark: MixBenchmark) -> None:
+    def __init__(self, benchmark: MixBenchmark, sort: slice) -> None:
+        self.sort = sort
         self._centers = [stage.center for stage in benchmark.stages]
-        self._by_kind: defaultdict[Key, list[int]] = defaultdict(list)
+        self._kinds = [kind_of_block(stage.block) for stage in benchmark.stages]
         self._by_leader: defaultdict[Key, list[int]] = defaultdict(list)
         for number, stage in enumerate(benchmark.stages):
-            self._by_kind[kind_of_block(stage.block)].append(number)
             self._by_leader[leader_of(stage.block)].append(number)
         repeats = np.array([stage.repeats for stage in benchmark.stages])
         self.once: Array = seconds([stage.block for stage in benchmark.stages]) * repeats
 
-    def nearest(self, block: Block) -> int | None:
-        """The stage that is most like a block; None where none is like it."""
-        like = self._by_kind.get(kind_of_block(block))
-        if like:
-            return self._nearest(like, sizes_of_block(block))
-        return self._nearest(self._by_leader.get(leader_of(block), []), sizes(block.calls[0]))
+    def nearest(self, block: Block, own: Array) -> int | None:
+        """The stage that is most like a block of ``own`` seconds; None where none is like it."""
+        numbers = self._by_leader.get(leader_of(block), [])
+        if not numbers:
+            return None
+        ratios = np.log(own[self.sort, None] / self.once[self.sort][:, numbers])
+        differs = np.abs(ratios - ratios.mean(axis=0)).max(axis=0)
+        kind, lead, all_sizes = kind_of_block(block), sizes(block.calls[0]), sizes_of_block(block)
 
-    def _nearest(self, numbers: Sequence[int], own: tuple[float, ...]) -> int | None:
-        def far(number: int) -> float:
-            return apart(self._centers[number][: len(own)], own)
+        def unlike(index: int) -> float:
+            number = numbers[index]
+            if self._kinds[number] == kind:
+                far, other = apart(self._centers[number], all_sizes), 0.0
+            else:
+                far, other = apart(self._centers[number][: len(lead)], lead), DOUBT_OF_STRUCTURE
+            return float(differs[index]) + DOUBT_OF_OCTAVE * far + other
 
-        return min(numbers, key=far, default=None)
+        return numbers[min(range(len(numbers)), key=unlike)]
