@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aimatrix import ops
+from aimatrix.analysis.likeness import kind_of_block
 from aimatrix.model.block import Block
 from aimatrix.model.calls import OpCall
 from aimatrix.ops import blocks
@@ -40,6 +41,17 @@ LAYERS = Block(
 )
 
 
+RECURRENT = {"batch": 8, "steps": 35, "rows": 280, "input_size": 650, "hidden_size": 650}
+FLAGS = {"proj_size": 0, "bidirectional": False, "bias": True}
+
+
+def lstm(layers: int) -> Block:
+    """With a dropout behind; it takes an input, two states, and four tensors a layer."""
+    layer = call("recurrent", "lstm", **RECURRENT, layers=layers, **FLAGS)
+    dropout = call("elementwise", "dropout", inputs=((35, 8, 650),))
+    return Block((layer, dropout), ((None,) * (3 + 4 * layers), (0,)))
+
+
 def shapes(block: Block) -> list[tuple[int, ...] | None]:
     return [ops.output_shape(each) for each in block.calls]
 
@@ -61,6 +73,13 @@ def test_channels_and_sides_of_a_convolution_are_those_of_the_next() -> None:
     assert smaller is not None
     assert shapes(smaller) == [(1, 32, 8, 16), (1, 32, 8, 16), (1, 64, 8, 16)]
     assert smaller.calls[1]["parameters"] == 128
+
+
+def test_fewer_recurrent_layers_take_fewer_weights_and_are_of_one_kind() -> None:
+    hidden, inputs, batch, layers, steps = blocks.widths(lstm(2))
+    assert layers == 2
+    assert blocks.with_widths(lstm(2), (hidden, inputs, batch, 1, steps)) == lstm(1)
+    assert kind_of_block(lstm(2)) == kind_of_block(lstm(1))
 
 
 def test_no_block_takes_more_than_its_sources_put_out() -> None:

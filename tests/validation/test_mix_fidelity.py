@@ -76,6 +76,16 @@ def test_of_another_structure_a_block_belongs_to_what_its_first_operator_is_like
     assert small == other == 0
 
 
+def test_a_stage_of_other_structure_is_more_like_it_than_one_with_far_fewer_rows() -> None:
+    # few rows are limited by the way to memory, on some machines; many rows are not
+    many = make_mix_stage("many rows", linear(256, 1280, 896))
+    few = make_mix_stage("few rows", linear(48, 384, 3072), gelu(48, 384))
+    followed = Block((linear(256, 768, 3072), gelu(256, 768)), few.block.sources)
+    executions = attribute({followed: 3}, make_mix(few, many))
+    assert executions[0] == 0
+    assert executions[1] * many.macs == pytest.approx(3 * 256 * 768 * 3072, rel=0.15)
+
+
 def test_what_no_stage_is_like_is_taken_to_be_like_the_rest() -> None:
     known = {single(linear(128, 768, 768)): 3}
     more = attribute({**known, single(embedding(800)): 50}, MIX)
