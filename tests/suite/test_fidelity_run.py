@@ -56,7 +56,7 @@ def test_the_document_has_the_figures_of_the_suite(output: Path) -> None:
 
 def test_the_curve_has_a_point_for_each_reduction(output: Path) -> None:
     curve = json.loads(output.read_text(encoding="utf-8"))["curve"]
-    assert sorted(point["asked"] for point in curve) == [5.0, 15.0]
+    assert sorted(point["asked"] for point in curve) == [5.0, 18.0]
     assert curve == sorted(curve, key=lambda point: point["reduction"])
     for point in curve:
         errors = [abs(platform["error"]) for platform in point["platforms"]]
