@@ -6,8 +6,8 @@ platforms, none of which had a part in making them. Beside it what others do: op
 in a hot loop, and the poster's form, of convolutions alone. At the end the eight applications on
 which a replay of traces aborts. docs/validation.md says what the figures mean.
 
-Writes a JSON file and a page; ``--quick`` shows in some two minutes that all of it works. Exit code
-1 when a platform failed; one that cannot run a mix is named and left out.
+Writes a JSON file and a page; ``--quick`` shows in some four minutes that all of it works. Exit
+code 1 when a platform failed; one that cannot run a mix is named and left out.
 """
 
 from __future__ import annotations
@@ -92,6 +92,14 @@ class Plan:
     main: float
     alone: tuple[str, ...]
     time_limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """Why there are no figures; failed: whether there should be some."""
+
+    reason: str
+    failed: bool
 
 
 def main() -> None:
@@ -287,9 +295,14 @@ def measured(plan: Plan, made: list[Made]) -> Measured:
             names = ", ".join(made[number].folder.name for number in together)
             tell(f"measuring {names} on {text}")
             stand_ins = [made[number].stand_in for number in together]
-            found = on_platform(text, plan, stand_ins, outcome)
-            if not found:
-                break
+            found = on_platform(text, plan, stand_ins)
+            if isinstance(found, Unmeasured):
+                is_main = 0 in together
+                notes = outcome.failed if found.failed else outcome.unsupported
+                notes[text if is_main else f"{text}, {names}"] = found.reason
+                if is_main:
+                    break
+                continue
             for number, fidelity in zip(together, found, strict=True):
                 rows[number].append(fidelity)
     outcome.validations = [
@@ -299,7 +312,7 @@ def measured(plan: Plan, made: list[Made]) -> Measured:
 
 
 def groups(text: str, made: Sequence[Made]) -> list[list[int]]:
-    """The numbers of the benchmarks that share a process: in a crowd, each is slower than alone.
+    """The numbers of the benchmarks that share a process; in a crowd, times are not those alone.
 
     The main one has one of its own, and so has each of a single application; the rest of the curve
     shares one.
@@ -312,26 +325,20 @@ def groups(text: str, made: Sequence[Made]) -> list[list[int]]:
 
 
 def on_platform(
-    text: str, plan: Plan, stand_ins: Sequence[StandIn], outcome: Measured
-) -> list[PlatformFidelity]:
-    """A fidelity of each benchmark; none where the first cannot be compared, which is noted."""
+    text: str, plan: Plan, stand_ins: Sequence[StandIn]
+) -> list[PlatformFidelity] | Unmeasured:
+    """A fidelity of each benchmark, or why the first of them cannot be compared."""
     seconds = plan.time_limit * (ALONE_SHARE if stand_ins[0].applications else 1)
     try:
         platform = parse_platform(text)
         validations = validate_mixes(stand_ins, plan.suite, [platform], time_limit=seconds)
     except AimatrixError as error:
-        outcome.failed[text] = str(error)
-        return []
+        return Unmeasured(str(error), failed=True)
     found = [item.platforms[0] for item in validations]
     if found[0].compared:
         return found
     reason = found[0].left_out[0].reason
-    alone = stand_ins[0].applications
-    if reason.startswith(DIED):
-        outcome.failed[", ".join([text, *alone])] = reason
-    elif not alone:
-        outcome.unsupported[text] = reason
-    return found if alone else []
+    return Unmeasured(reason, failed=reason.startswith(DIED))
 
 
 def is_plain_torch(text: str) -> bool:

@@ -40,7 +40,8 @@ def build_together(benchmark: MixBenchmark) -> tuple[OnnxModel, dict[str, int]]:
     """
     graph, memory = Graph(), Memory()
     scopes = {f"stage_{number}/": number for number in _that_infer(benchmark)}
-    for graph.scope, number in scopes.items():
+    for scope, number in scopes.items():
+        graph.scope = scope
         _append(graph, benchmark.stages[number], (benchmark.dtype, DTYPE), memory)
     return graph.model("aimatrix_mix"), scopes
 

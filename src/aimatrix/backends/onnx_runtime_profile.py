@@ -21,7 +21,8 @@ _LAYOUT = ("ReorderInput", "ReorderOutput")
 def own_share(profile: Path) -> float:
     """Of the time of the runs in a profile but the first, the share of the stage's own operators.
 
-    1.0 where the profile does not tell, as may be with another version of ONNX Runtime.
+    Layouts that change inside of a block count as those at its ends do: there are few. 1.0 where
+    the profile does not tell, as may be with another version of ONNX Runtime.
     """
     events = json.loads(profile.read_text(encoding="utf-8"))
     runs = [event["ts"] for event in events if event.get("name") == _RUN]

@@ -46,7 +46,7 @@ class OneModel(Pass):
         self._count = count
         # the first run also makes what later ones find
         self._model.run()
-        self._first = self._seconds(1)
+        self._first, _ = self._counted()
         self._runs, self._wall = 1, 0.0
 
     def run(self) -> list[float]:
@@ -56,9 +56,10 @@ class OneModel(Pass):
         wall = perf_counter() - before
         self._runs += 1
         self._wall += wall
-        counted = self._seconds(self._runs) - self._first
+        mean, operators = self._counted()
+        counted = self._runs * mean - self._first
         between = max(self._wall - float(counted.sum()), 0.0)
-        shares = counted + between * self._operators / self._operators.sum()
+        shares = counted + between * operators / operators.sum()
         return [float(each) for each in wall * shares[:_NOBODY] / shares.sum()]
 
     def outputs(self) -> list[np.ndarray]:
@@ -67,16 +68,15 @@ class OneModel(Pass):
         tensors = self._request.output_tensors
         return [tensors[number].data.astype(np.float32) for number in self._last]
 
-    def _seconds(self, runs: int) -> np.ndarray:
-        """Per stage, the sum over that many runs; counts its operators on the way."""
-        seconds = np.zeros(self._count + 1)
-        self._operators = np.zeros(self._count + 1)
+    def _counted(self) -> tuple[np.ndarray, np.ndarray]:
+        """Per stage, seconds of a run, the mean over all so far, and how many operators ran."""
+        seconds, operators = np.zeros((2, self._count + 1))
         for counter in self._request.get_profiling_info():
             number = self._owners.get(counter.node_name)
             if number is not None and counter.status == counter.Status.EXECUTED:
-                seconds[number] += counter.real_time.total_seconds() * runs
-                self._operators[number] += 1
-        return seconds
+                seconds[number] += counter.real_time.total_seconds()
+                operators[number] += 1
+        return seconds, operators
 
 
 def owners(model: Any, scopes: Mapping[str, int]) -> dict[str, int]:
