@@ -27,9 +27,10 @@ BACKENDS = {
     "torch-compile": "torch",
     "onnxruntime": "onnxruntime",
     "openvino": "openvino",
+    "jax": "jax",
     "null": "aimatrix",
 }
-ONLY_INFER = ("onnxruntime", "openvino")
+ONLY_INFER = ("onnxruntime", "openvino", "jax")
 ENVIRONMENT = {"cpu", "cores", "os", "python", "aimatrix", "framework", "dtype", "threads"}
 
 
@@ -224,5 +225,5 @@ def test_a_missing_package_is_named_with_its_installation(
 
 
 def test_an_unknown_backend_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="torch, torch-compile, onnxruntime, openvino, null"):
+    with pytest.raises(InputError, match="torch, torch-compile, onnxruntime, openvino, jax, null"):
         backends.get("abacus")

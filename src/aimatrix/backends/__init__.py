@@ -21,6 +21,7 @@ _BUILT_IN = {
     "torch-compile": "aimatrix.backends.torch_compile:TorchCompile",
     "onnxruntime": "aimatrix.backends.onnx_runtime:OnnxRuntime",
     "openvino": "aimatrix.backends.openvino:OpenVino",
+    "jax": "aimatrix.backends.jax:Jax",
     "null": "aimatrix.backends.null:Null",
 }
 
