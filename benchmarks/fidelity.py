@@ -54,6 +54,8 @@ PLATFORMS = (
     "torch:bfloat16:2",
     "onnxruntime::1",
     "onnxruntime::2",
+    "onnxruntime:int8:1",
+    "onnxruntime:int8:2",
     "openvino::1",
     "openvino::2",
     "torch-compile::1",

@@ -40,12 +40,18 @@ class Jax(Backend):
     name = "jax"
 
     def own_process(self, threads: int | None) -> None:
-        """Leave the process as many cores as threads are asked for: XLA takes one on each.
+        """Leave the process as many cores as threads are asked for: XLA has a thread on each.
 
-        Nothing on systems on which a process cannot choose its cores.
+        Where a system does not let a process choose its cores, it has all of them. Programs on a
+        processor run in the thread that starts them: to hand one over to another thread takes
+        longer than many stages do, and an application is one program.
         """
         if threads is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+        if find_spec("jax") is not None:
+            import jax
+
+            jax.config.update("jax_cpu_enable_async_dispatch", False)
 
     def check(self, platform: Platform) -> None:
         """Refuse a dtype, a device, or a number of threads that JAX does not have here."""

@@ -99,7 +99,14 @@ class JaxModel:
                 outputs = [np.asarray(output) for output in outputs]
         else:
             outputs = compute(node.op_type, given, self._attributes(node))
-        values.update(zip(filter(None, node.output), outputs, strict=False))
+        if any(node.output[len(outputs) :]):
+            raise UnsupportedError(
+                f"the backend jax computes {len(outputs)} outputs of the ONNX operator"
+                f" {node.op_type}, not {len(node.output)}"
+            )
+        values.update(
+            (name, value) for name, value in zip(node.output, outputs, strict=False) if name
+        )
 
     def _attributes(self, node: onnx.NodeProto) -> dict[str, Any]:
         found = {each.name: helper.get_attribute_value(each) for each in node.attribute}

@@ -25,10 +25,16 @@ Rule = Callable[[Sequence[Array], Mapping[str, Any]], Any]
 
 
 def compute(operator: str, inputs: Sequence[Array], attributes: Mapping[str, Any]) -> list[Array]:
-    """What a node puts out. Raises UnsupportedError for an operator that is not here."""
-    rule = _RULES.get(operator)
+    """What a node puts out. Raises UnsupportedError for what is not here."""
+    rule = RULES.get(operator)
     if rule is None:
         raise UnsupportedError(f"the backend jax has no ONNX operator {operator}")
+    for name, usual in _USUAL.get(operator, {}).items():
+        if attributes.get(name, usual) != usual:
+            raise UnsupportedError(
+                f"the backend jax does not run the ONNX operator {operator} with {name} ="
+                f" {attributes[name]}"
+            )
     output = rule(inputs, attributes)
     return list(output) if isinstance(output, (list, tuple)) else [output]
 
@@ -152,8 +158,6 @@ def _sides(attributes: Mapping[str, Any], name: str, rank: int) -> list[int]:
 
 
 def _pads(attributes: Mapping[str, Any], rank: int) -> list[tuple[int, int]]:
-    if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-        raise UnsupportedError("the backend jax does not run ONNX models with auto_pad")
     pads = list(attributes.get("pads") or [0] * 2 * rank)
     return list(zip(pads[:rank], pads[rank:], strict=True))
 
@@ -249,19 +253,23 @@ def _batch_norm(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array
 def _instance_norm(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
     x, *parameters = inputs
     scale, bias = (each.reshape(-1, *[1] * (x.ndim - 2)) for each in parameters)
-    return _normalized(x, range(2, x.ndim), attributes) * scale + bias
+    mean, inverse = _moments(x, range(2, x.ndim), attributes)
+    return (x - mean) * inverse * scale + bias
 
 
-def _layer_norm(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
+def _layer_norm(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> list[Array]:
     x, scale, bias = [*inputs, None][:3]
-    normalized = _normalized(x, range(attributes.get("axis", -1) % x.ndim, x.ndim), attributes)
-    return normalized * scale if bias is None else normalized * scale + bias
+    axes = range(attributes.get("axis", -1) % x.ndim, x.ndim)
+    mean, inverse = _moments(x, axes, attributes)
+    scaled = (x - mean) * inverse * scale
+    return [scaled if bias is None else scaled + bias, mean, inverse]
 
 
-def _normalized(x: Array, axes: Sequence[int], attributes: Mapping[str, Any]) -> Array:
+def _moments(x: Array, axes: Sequence[int], attributes: Mapping[str, Any]) -> tuple[Array, Array]:
+    """The mean, and one by the standard deviation."""
     mean = jnp.mean(x, axis=axes, keepdims=True)
     variance = jnp.var(x, axis=axes, keepdims=True)
-    return (x - mean) * lax.rsqrt(variance + attributes.get("epsilon", 1e-5))
+    return mean, lax.rsqrt(variance + attributes.get("epsilon", 1e-5))
 
 
 def _softmax(function: Callable[..., Array]) -> Rule:
@@ -296,9 +304,7 @@ def _largest(function: Callable[..., Array]) -> Rule:
     return rule
 
 
-def _running_sum(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
-    if attributes.get("exclusive") or attributes.get("reverse"):
-        raise UnsupportedError("the backend jax runs the ONNX operator CumSum forward only")
+def _running_sum(inputs: Sequence[Array], _: Mapping[str, Any]) -> Array:
     return jnp.cumsum(inputs[0], axis=_ints(inputs[1])[0], dtype=inputs[0].dtype)
 
 
@@ -374,11 +380,8 @@ def _tile(inputs: Sequence[Array], _: Mapping[str, Any]) -> Array:
     return jnp.tile(inputs[0], _ints(inputs[1]))
 
 
-def _pad(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
+def _pad(inputs: Sequence[Array], _: Mapping[str, Any]) -> Array:
     x, pads, value, axes = [*inputs, None, None][:4]
-    mode = attributes.get("mode", b"constant").decode()
-    if mode != "constant":
-        raise UnsupportedError(f"the backend jax does not run the ONNX operator Pad of {mode}")
     given = _ints(pads)
     sides = [(0, 0, 0)] * x.ndim
     count = len(given) // 2
@@ -393,7 +396,8 @@ def _gather(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
 
 
 def _gather_elements(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
-    return jnp.take_along_axis(*inputs, axis=attributes.get("axis", 0))
+    data, indices = inputs
+    return jnp.take_along_axis(data, indices, axis=attributes.get("axis", 0))
 
 
 def _gather_places(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
@@ -477,7 +481,7 @@ def _places(
     if how == "asymmetric":
         return new / factor
     if how == "align_corners":
-        return new * (old - 1) / max(1, size - 1)
+        return new * (old - 1) / max(1.0, old * factor - 1)
     if how == "pytorch_half_pixel" and size == 1:
         return np.zeros(1)
     if how in ("half_pixel", "pytorch_half_pixel"):
@@ -509,7 +513,28 @@ def _line(x: Array, axis: int, places: np.ndarray[Any, Any]) -> Array:
     return low + (high - low) * jnp.asarray(share, x.dtype)
 
 
-_RULES: dict[str, Rule] = {
+_NO_PADDING = {"auto_pad": b"NOTSET"}
+#: of an operator, what an attribute has to be where another value is not done here
+_USUAL: Mapping[str, Mapping[str, Any]] = {
+    "ArgMax": {"select_last_index": 0},
+    "ArgMin": {"select_last_index": 0},
+    "AveragePool": _NO_PADDING,
+    "BatchNormalization": {"training_mode": 0},
+    "Conv": _NO_PADDING,
+    "ConvTranspose": {**_NO_PADDING, "output_shape": None},
+    "CumSum": {"exclusive": 0, "reverse": 0},
+    "MaxPool": _NO_PADDING,
+    "Pad": {"mode": b"constant"},
+    "Resize": {
+        "antialias": 0,
+        "axes": None,
+        "exclude_outside": 0,
+        "keep_aspect_ratio_policy": b"stretch",
+    },
+}
+
+#: ONNX operator -> what computes it
+RULES: dict[str, Rule] = {
     **{
         name: _plain(function)
         for name, function in {
@@ -534,7 +559,6 @@ _RULES: dict[str, Rule] = {
             "LessOrEqual": jnp.less_equal,
             "Log": jnp.log,
             "MatMul": jnp.matmul,
-            "Mod": jnp.mod,
             "Neg": jnp.negative,
             "Not": jnp.logical_not,
             "Or": jnp.logical_or,
@@ -591,6 +615,7 @@ _RULES: dict[str, Rule] = {
     "Max": _folded(jnp.maximum),
     "MaxPool": _max_pool,
     "Min": _folded(jnp.minimum),
+    "Mod": lambda inputs, attributes: (jnp.fmod if attributes.get("fmod") else jnp.mod)(*inputs),
     "Mul": _folded(jnp.multiply),
     "Pad": _pad,
     "RNN": jax_recurrent.rnn,

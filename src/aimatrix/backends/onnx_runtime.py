@@ -18,6 +18,7 @@ from aimatrix.backends.bound import Bound, BoundMix
 from aimatrix.backends.environment import host_environment
 from aimatrix.backends.loose import operands, runs
 from aimatrix.backends.onnx_export import check_module, exported
+from aimatrix.backends.onnx_quantized import quantized
 from aimatrix.backends.onnx_runtime_profile import own_share
 from aimatrix.benchmark import layout
 from aimatrix.errors import MissingPackageError, UnsupportedError
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
 #: runs of a stage, the first one apart, of which a profile is taken
 _PROFILED_RUNS = 6
 
+#: float32 throughout, or with products in int8 (`onnx_quantized`)
+_DTYPES = ("float32", "int8")
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 class OnnxRuntime(Backend):
-    """float32 on the CPU, and on CUDA where onnxruntime-gpu is installed."""
+    """float32 on the CPU, and on CUDA where onnxruntime-gpu is installed; int8 on the CPU."""
 
     name = "onnxruntime"
 
@@ -63,12 +66,14 @@ class OnnxRuntime(Backend):
             )
         import onnxruntime
 
-        if platform.dtype != "float32":
+        if platform.dtype not in _DTYPES:
             raise UnsupportedError(
-                f"the backend onnxruntime runs float32 only: it has no {platform.dtype}"
+                f"the backend onnxruntime runs {' and '.join(_DTYPES)}: it has no {platform.dtype}"
                 " convolution for the CPU and would measure its casts to float32"
             )
         device, _ = _place(platform)
+        if _is_quantized(platform) and device != "cpu":
+            raise UnsupportedError("the backend onnxruntime runs int8 on the device cpu only")
         if _PROVIDERS.get(device) not in onnxruntime.get_available_providers():
             raise UnsupportedError(
                 f"onnxruntime {onnxruntime.__version__} here does not run on the device"
@@ -89,7 +94,7 @@ class OnnxRuntime(Backend):
         """One session per stage; what flows between them stays on the device."""
         from aimatrix.backends.onnx_model import export_stage
 
-        self.check(platform)
+        self._check_convolutions(platform)
         plans = layout.plan(benchmark.stages)
         return self.tried(
             lambda: _StagePass(
@@ -130,7 +135,7 @@ class OnnxRuntime(Backend):
             session = _Session(model, platform)
             return session, [session.place(item.x) for item in data]
 
-        self.check(platform)
+        self._check_convolutions(platform)
         return self.tried(
             lambda: _LoosePass([(bucket, *prepared(span)) for bucket, span in runs(buckets)])
         )
@@ -142,12 +147,21 @@ class OnnxRuntime(Backend):
 
         def make() -> Pass:
             with exported(function, inputs) as (path, arrays):
-                session = _Session(str(path), platform)
+                model = quantized(path, _options(platform)) if _is_quantized(platform) else path
+                session = _Session(str(model), platform)
             return _ApplicationPass(session, [session.place(array) for array in arrays])
 
         self.check(platform)
         check_module(function, self.name)
         return self.tried(make)
+
+    def _check_convolutions(self, platform: Platform) -> None:
+        self.check(platform)
+        if _is_quantized(platform):
+            raise UnsupportedError(
+                "the backend onnxruntime runs mixes and applications in int8, not benchmarks of"
+                " convolutions, which stay float32 there"
+            )
 
 
 class _Session:
@@ -163,9 +177,7 @@ class _Session:
         """profile: with what the name of a file begins in which the first runs are told."""
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        _use_threads(options, platform.threads or 0)
-        options.log_severity_level = 3  # its warnings are about our models' constants
+        options = _options(platform)
         if profile is not None:
             options.enable_profiling, options.profile_file_prefix = True, str(profile)
         given = {name: _shared(array) for name, array in (weights or {}).items()}
@@ -206,7 +218,11 @@ class _BoundSession(Bound):
         with tempfile.TemporaryDirectory() as folder:
             # what is told of a GPU's operators is how long it takes to launch them
             told = Path(folder) / "profile" if platform.device == "cpu" else None
-            self._session = _Session(model.content, platform, model.weights, told)
+            if _is_quantized(platform):
+                file = quantized(model.write(Path(folder)), _options(platform))
+                self._session = _Session(str(file), platform, profile=told)
+            else:
+                self._session = _Session(model.content, platform, model.weights, told)
             self._binding = self._session.bound([self._session.place(x) for x in model.inputs])
             if told is not None:
                 for _ in range(_PROFILED_RUNS):
@@ -292,14 +308,24 @@ def _place(platform: Platform) -> tuple[str, int]:
     return device[1], int(device[2] or 0)
 
 
-def _use_threads(options: Any, threads: int) -> None:
+def _is_quantized(platform: Platform) -> bool:
+    return platform.dtype == "int8"
+
+
+def _options(platform: Platform) -> Any:
+    """Options with which this process may make a session."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # its warnings are about our models' constants
     if _pool():
         options.use_per_session_threads = False
-        return
-    options.intra_op_num_threads = threads
+        return options
+    options.intra_op_num_threads = platform.threads or 0
     options.inter_op_num_threads = 1
     # they must not go on spinning on the cores of the next session's
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    return options
 
 
 @cache

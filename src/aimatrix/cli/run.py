@@ -13,7 +13,7 @@ from aimatrix.cli.options import Json, parse_duration, print_json, progress
 def command(
     folder: Path = typer.Argument(help="The benchmark's folder.", show_default=False),
     backend: str = typer.Option(
-        "torch", help="torch, torch-compile, onnxruntime, openvino or null."
+        "torch", help="torch, torch-compile, onnxruntime, openvino, jax or null."
     ),
     device: str = typer.Option("cpu", help="cpu, cuda, or another device of the backend."),
     dtype: str = typer.Option("float32", help="float32, bfloat16 or float16."),
