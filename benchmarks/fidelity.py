@@ -333,7 +333,13 @@ def on_platform(
     seconds = plan.time_limit * (ALONE_SHARE if stand_ins[0].applications else 1)
     try:
         platform = parse_platform(text)
-        validations = validate_mixes(stand_ins, plan.suite, [platform], time_limit=seconds)
+        validations = validate_mixes(
+            stand_ins,
+            plan.suite,
+            [platform],
+            time_limit=seconds,
+            exports=plan.work / "exports",
+        )
     except AimatrixError as error:
         return Unmeasured(str(error), failed=True)
     found = [item.platforms[0] for item in validations]

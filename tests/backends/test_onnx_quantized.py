@@ -54,7 +54,7 @@ def alone(call: OpCall) -> MixStage:
 def nodes(stage: MixStage, folder: Path) -> set[str]:
     """The operators of the quantized model of a stage."""
     model = build_stage(stage, ("float32", "float32"), Memory())
-    path = quantized(model.write(folder), onnxruntime.SessionOptions())
+    path = quantized(model.write(folder), folder, onnxruntime.SessionOptions())
     return {node.op_type for node in onnx.load(str(path), load_external_data=False).graph.node}
 
 
@@ -130,5 +130,5 @@ def test_the_stage_does_not_lose_its_float32_model(tmp_path: Path) -> None:
     stage = make_mix(alone(linear(16, 32, 48))).stages[0]
     path = build_stage(stage, ("float32", "float32"), Memory()).write(tmp_path)
     before = path.read_bytes()
-    quantized(path, onnxruntime.SessionOptions())
+    quantized(path, tmp_path, onnxruntime.SessionOptions())
     assert path.read_bytes() == before

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aimatrix.backends import Pass
+from aimatrix.backends import Pass, onnx_export
 from aimatrix.backends.null import Null
 from aimatrix.errors import UnsupportedError
 from aimatrix.model.block import Block
@@ -208,6 +208,35 @@ def _noted(prepared: Pass, name: str, runs: list[str]) -> Pass:
             return []
 
     return Noted()
+
+
+def test_what_was_exported_for_one_process_serves_the_next(
+    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = []
+
+    def prepare(self: Null, *_: Any) -> Pass:
+        folders.append(onnx_export.kept())
+        return original(self, *_)
+
+    original = Null.prepare_application
+    monkeypatch.setattr(Null, "prepare_application", prepare)
+    mix = make_mix(make_mix_stage("linear", linear(8, 64, 64)))
+    for exports in (tmp_path, tmp_path, None):
+        measure_mixes(
+            [StandIn(benchmark=mix)],
+            suite,
+            Platform(backend="null"),
+            time_limit=0.0,
+            record=record,
+            exports=exports,
+        )
+    count = len(suite.applications)
+    first, second, without = folders[:count], folders[count : 2 * count], folders[2 * count :]
+    assert first == second
+    assert len({*first}) == count
+    assert all(folder is not None and folder.parent == tmp_path for folder in first)
+    assert without == [None] * count
 
 
 def test_a_benchmark_that_does_not_run_leaves_the_others_alone(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ import numpy as np
 
 from aimatrix.backends.backend import first_line
 from aimatrix.errors import MissingPackageError, UnsupportedError
+
+_FILE = "application.onnx"
+#: where the export of the application is kept that is being prepared
+_KEPT: ContextVar[Path | None] = ContextVar("kept", default=None)
 
 
 def check_module(function: Callable[..., Any], backend: str) -> None:
@@ -34,14 +39,49 @@ def check_module(function: Callable[..., Any], backend: str) -> None:
 
 
 @contextmanager
+def keeping(folder: Path | None) -> Iterator[None]:
+    """Meanwhile, `exported` keeps the model in ``folder`` and takes it from there if it is there.
+
+    For one application: a folder of its own, which need not exist. None keeps nothing.
+    """
+    token = _KEPT.set(folder)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
+def kept() -> Path | None:
+    """The folder that `keeping` has given."""
+    return _KEPT.get()
+
+
+@contextmanager
 def exported(module: Any, inputs: Sequence[Any]) -> Iterator[tuple[Path, list[np.ndarray]]]:
-    """The file of the model, which is removed again, and the inputs as arrays.
+    """The file of the model, which is removed again unless it is kept, and the inputs as arrays.
 
     Raises UnsupportedError when torch cannot export it.
     """
     arrays = [_array(value) for value in inputs]
+    own = kept()
+    if own is not None:
+        if not own.exists():
+            _export_whole(module, inputs, own)
+        yield own / _FILE, arrays
+        return
     with tempfile.TemporaryDirectory() as folder:
-        yield _export(module, inputs, Path(folder)), arrays
+        _export(module, inputs, Path(folder))
+        yield Path(folder) / _FILE, arrays
+
+
+def _export_whole(module: Any, inputs: Sequence[Any], folder: Path) -> None:
+    """Export into a folder that is there only when all of the model is in it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+        whole = Path(made) / folder.name
+        whole.mkdir()
+        _export(module, inputs, whole)
+        whole.rename(folder)
 
 
 def _array(value: Any) -> np.ndarray:
@@ -54,14 +94,13 @@ def _array(value: Any) -> np.ndarray:
     return array
 
 
-def _export(module: Any, inputs: Sequence[Any], folder: Path) -> Path:
+def _export(module: Any, inputs: Sequence[Any], folder: Path) -> None:
     import torch
 
-    path = folder / "application.onnx"
+    path = folder / _FILE
     try:
         torch.onnx.export(
             module.eval(), tuple(inputs), path, dynamo=True, external_data=True, verbose=False
         )
     except Exception as error:  # the exporter raises whatever its many parts raise
         raise UnsupportedError(f"torch cannot export it to ONNX: {first_line(error)}") from error
-    return path

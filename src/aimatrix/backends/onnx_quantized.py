@@ -18,15 +18,15 @@ _QUANTIZED = ["MatMul", "LSTM", "Attention"]
 _BESIDE = 1024
 
 
-def quantized(model: Path, options: Any) -> Path:
-    """A quantized model, in the same folder as the file ``model``, which stays as it is.
+def quantized(model: Path, folder: Path, options: Any) -> Path:
+    """A quantized model, in a folder that has none yet; the file ``model`` stays as it is.
 
     options: a fresh ``onnxruntime.SessionOptions`` with which this process may make a session.
     """
     from onnxruntime.quantization import quantize_dynamic
 
-    folded = _folded(model, options)
-    path = model.with_name("quantized.onnx")
+    folded = _folded(model, folder, options)
+    path = folder / "quantized.onnx"
     with _without_advice():
         quantize_dynamic(
             folded, path, op_types_to_quantize=_QUANTIZED, use_external_data_format=True
@@ -34,11 +34,11 @@ def quantized(model: Path, options: Any) -> Path:
     return path
 
 
-def _folded(model: Path, options: Any) -> Path:
+def _folded(model: Path, folder: Path, options: Any) -> Path:
     """The model with its constants computed: only weights that are there can be quantized."""
     import onnxruntime
 
-    path = model.with_name("folded.onnx")
+    path = folder / "folded.onnx"
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(path)
     setting = "session.optimized_model_external_initializers_"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -146,9 +146,8 @@ class OnnxRuntime(Backend):
         """A torch module, exported to ONNX."""
 
         def make() -> Pass:
-            with exported(function, inputs) as (path, arrays):
-                model = quantized(path, _options(platform)) if _is_quantized(platform) else path
-                session = _Session(str(model), platform)
+            with exported(function, inputs) as (path, arrays), TemporaryDirectory() as folder:
+                session = _Session(_file(path, Path(folder), platform), platform)
             return _ApplicationPass(session, [session.place(array) for array in arrays])
 
         self.check(platform)
@@ -215,12 +214,12 @@ class _BoundSession(Bound):
     """A stage of a mix; its weights are not kept beside what the session makes of them."""
 
     def __init__(self, model: OnnxModel, platform: Platform) -> None:
-        with tempfile.TemporaryDirectory() as folder:
+        with TemporaryDirectory() as folder:
             # what is told of a GPU's operators is how long it takes to launch them
             told = Path(folder) / "profile" if platform.device == "cpu" else None
             if _is_quantized(platform):
-                file = quantized(model.write(Path(folder)), _options(platform))
-                self._session = _Session(str(file), platform, profile=told)
+                file = _file(model.write(Path(folder)), Path(folder), platform)
+                self._session = _Session(file, platform, profile=told)
             else:
                 self._session = _Session(model.content, platform, model.weights, told)
             self._binding = self._session.bound([self._session.place(x) for x in model.inputs])
@@ -310,6 +309,13 @@ def _place(platform: Platform) -> tuple[str, int]:
 
 def _is_quantized(platform: Platform) -> bool:
     return platform.dtype == "int8"
+
+
+def _file(model: Path, folder: Path, platform: Platform) -> str:
+    """The file of the model for the platform: itself, or a quantized one that is made in folder."""
+    if not _is_quantized(platform):
+        return str(model)
+    return str(quantized(model, folder, _options(platform)))
 
 
 def _options(platform: Platform) -> Any:

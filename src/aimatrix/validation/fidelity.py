@@ -60,10 +60,13 @@ def validate_mixes(
     *,
     time_limit: float = TIME_LIMIT,
     progress: Callable[[Platform], None] | None = None,
+    exports: Path | None = None,
 ) -> list[Validation]:
     """`validate` of several mixes in the same rounds, each against what it stands for.
 
-    Raises InputError as `validate` does, and for an application that the suite does not have.
+    exports: a folder in which applications are kept as ONNX models, so that a later call with
+    the same suite need not export them again: some seconds each. Raises InputError as `validate`
+    does, and for an application that the suite does not have.
     """
     names = {application.name for application in suite.applications}
     for name in (name for item in stand_ins for name in item.applications):
@@ -71,7 +74,7 @@ def validate_mixes(
             raise InputError(
                 f"{suite.source}: has no application {name!r}; add it, or name another"
             )
-    measured = _measure(tuple(stand_ins), suite, platforms, time_limit, progress)
+    measured = _measure(tuple(stand_ins), suite, platforms, time_limit, progress, exports)
     return [mix_validation(item, own) for item, own in zip(stand_ins, measured, strict=True)]
 
 
@@ -93,6 +96,7 @@ def _measure(
     platforms: Sequence[Platform],
     time_limit: float,
     progress: Callable[[Platform], None] | None,
+    exports: Path | None = None,
 ) -> list[tuple[PlatformFidelity, ...]]:
     """Per benchmark, its fidelity on each platform."""
     for platform in platforms:
@@ -101,7 +105,7 @@ def _measure(
     for platform in platforms:
         if progress is not None:
             progress(platform)
-        job = Job(work=work, suite=suite, platform=platform, time_limit=time_limit)
+        job = Job(work=work, suite=suite, platform=platform, time_limit=time_limit, exports=exports)
         measured.append(_in_a_worker(job))
     return [tuple(each[number] for each in measured) for number in range(count(work))]
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -16,6 +18,7 @@ from aimatrix import backends
 from aimatrix.analysis.blocks import find_blocks
 from aimatrix.backends import Backend, Pass
 from aimatrix.backends.allocator import keep_freed_memory
+from aimatrix.backends.onnx_export import keeping
 from aimatrix.errors import MissingPackageError, UnsupportedError
 from aimatrix.model.artefact import Part
 from aimatrix.model.block import Block
@@ -93,6 +96,7 @@ def measure_mixes(
     *,
     time_limit: float,
     record: Recorder = convolutions.record,
+    exports: Path | None = None,
 ) -> list[PlatformFidelity]:
     """Measure the suite and all benchmarks on ``platform``; a fidelity for each of these.
 
@@ -100,8 +104,8 @@ def measure_mixes(
     seconds, and for `LEAST_ROUNDS` at least. Each benchmark is held against the applications that
     it stands for. Those that the platform cannot run are named in ``left_out``, and nothing of them
     is predicted, as are those whose work is that of stages which it cannot run; so is a benchmark
-    that it cannot run. Raises InputError for an application that
-    cannot be made at all.
+    that it cannot run. exports: where applications are kept as ONNX models for the next process
+    that measures the same suite. Raises InputError for an application that cannot be made at all.
     """
     backend = backends.get(platform.backend)
     keep_freed_memory()
@@ -114,7 +118,7 @@ def measure_mixes(
         if any(item.covers(application.name) for item in stand_ins)
     ]
     prepared = [
-        _prepare(application, suite, backend, platform, record)
+        _prepare(application, suite, backend, platform, record, exports)
         for application in covered
         if running
     ]
@@ -145,11 +149,13 @@ def _prepare(
     backend: Backend,
     platform: Platform,
     record: Recorder,
+    exports: Path | None,
 ) -> _Ready | LeftOut:
     function, inputs = load_application(suite, application)
     try:  # recorded first: preparing may move the application to another dtype
         recorded = record(function, inputs)
-        run = backend.prepare_application(function, inputs, platform)
+        with keeping(_own_folder(exports, application)):
+            run = backend.prepare_application(function, inputs, platform)
     except (UnsupportedError, MissingPackageError) as error:
         return LeftOut(name=application.name, reason=str(error))
     except Exception as error:  # whatever a user's application raises
@@ -157,6 +163,11 @@ def _prepare(
         return LeftOut(name=application.name, reason=reason)
     known = Counter(call for call in recorded.calls if call.family != "unknown")
     return _Ready(application, run, find_blocks(known, recorded.pairs))
+
+
+def _own_folder(exports: Path | None, application: Application) -> Path | None:
+    """Where the model of an application is kept, by its name: that may be any text."""
+    return exports and exports / sha256(application.name.encode()).hexdigest()[:16]
 
 
 def _measure(

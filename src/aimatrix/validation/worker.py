@@ -28,6 +28,8 @@ class Job(Part):
     suite: Suite
     platform: Platform
     time_limit: float
+    #: where models exported to ONNX are kept for other workers
+    exports: Path | None = None
 
 
 class Outcome(Part):
@@ -59,4 +61,5 @@ def _measure(job: Job) -> tuple[PlatformFidelity, ...]:
     backends.get(platform.backend).own_process(platform.threads)
     if isinstance(job.work, Benchmark):
         return (measure_platform(job.work, suite, platform, time_limit=job.time_limit),)
-    return tuple(measure_mixes(job.work, suite, platform, time_limit=job.time_limit))
+    limit, exports = job.time_limit, job.exports
+    return tuple(measure_mixes(job.work, suite, platform, time_limit=limit, exports=exports))
