@@ -28,6 +28,8 @@ __version__ = VERSION
 
 
 def __getattr__(name: str) -> Any:
+    if name == "store":  # a package: `aimatrix store compact` is `aimatrix.store.compact(...)`
+        return import_module("aimatrix.store")
     if name in __all__:
         return getattr(import_module("aimatrix.api"), name)
     raise AttributeError(f"module 'aimatrix' has no attribute {name!r}")

@@ -17,6 +17,7 @@ from aimatrix.cli import (
     monitor,
     report,
     run,
+    store,
     synthesize,
     validate,
 )
@@ -47,6 +48,7 @@ for verb in (
 ):
     name = verb.__name__.rpartition(".")[2].strip("_").replace("_", "-")
     app.command(name, context_settings=getattr(verb, "CONTEXT", None))(verb.command)
+app.add_typer(store.app, name="store")
 
 
 def _print_version(wanted: bool) -> None:

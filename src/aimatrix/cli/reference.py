@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -25,7 +26,16 @@ This page is made from the help texts: `make reference`.
 def page() -> str:
     """The whole page, in Markdown."""
     group: Any = typer.main.get_command(app)
-    return "\n".join([HEAD, *(_verb(name, verb) for name, verb in group.commands.items())])
+    return "\n".join([HEAD, *(_verb(*each) for each in _verbs(group, ""))])
+
+
+def _verbs(group: Any, before: str) -> Iterator[tuple[str, Any]]:
+    """The verbs of a group by their names, and those of the groups in it."""
+    for name, verb in group.commands.items():
+        if hasattr(verb, "commands"):
+            yield from _verbs(verb, f"{before}{name} ")
+        else:
+            yield before + name, verb
 
 
 def _verb(name: str, verb: Any) -> str:

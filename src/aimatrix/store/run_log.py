@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from aimatrix.model.workload import PairRecord, WorkloadRecord
-from aimatrix.store import pair_schema, schema
+from aimatrix.store import files, pair_schema, schema
 from aimatrix.store.pair_schema import PAIRS
 from aimatrix.store.schema import LOG
 from aimatrix.store.table_kind import TableKind
@@ -29,7 +29,7 @@ class RunLog:
     """Appends to a store for one process, the only one to change the files that it makes."""
 
     def __init__(self, root: Path) -> None:
-        self._store = WorkloadStore(root)
+        self._root, self._store = root, WorkloadStore(root)
         self._growing: dict[str, _Growing] = {}  # by kind
 
     def append(self, records: Sequence[WorkloadRecord], pairs: Sequence[PairRecord] = ()) -> None:
@@ -51,7 +51,8 @@ class RunLog:
         growing = self._growing.get(kind.name)
         if growing is not None and growing.takes(hour):
             return growing.path, pa.concat_tables([growing.table, table])
-        return self._store.new_path(hour.date(), kind), table
+        growing_table = table.replace_schema_metadata({**table.schema.metadata, files.GROWS: b"1"})
+        return files.new_path(self._root, hour.date(), kind), growing_table
 
 
 @dataclass(frozen=True, slots=True)

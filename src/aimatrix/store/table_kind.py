@@ -134,8 +134,7 @@ class TableKind:
 
     def _reduced(self, tables: list[pa.Table]) -> pa.Table:
         table = pa.concat_tables(tables)
-        ends = pc.add(table["window_start"], _duration(table["window_seconds"]))
-        table = table.append_column("end", ends)
+        table = table.append_column("end", window_ends(table))
         equal = [n for n in self.names if n not in ("window_start", "window_seconds", *self.summed)]
         apart = [n for n in self.summed if self.schema.field(n).nullable]
         for name in apart:
@@ -186,6 +185,11 @@ class Calls:
                 family, kind, _attributes(attributes), dtype=dtype, phase=phase, device=device
             )
         return self._known[key]
+
+
+def window_ends(table: pa.Table) -> pa.ChunkedArray:
+    """The end of each row's window."""
+    return pc.add(table["window_start"], _duration(table["window_seconds"]))
 
 
 def check_window(seconds: float) -> None:

@@ -8,24 +8,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from aimatrix.errors import InputError
 from aimatrix.model.workload import PairRecord, WorkloadRecord
-from aimatrix.store import pair_schema, schema
+from aimatrix.store import files, pair_schema, schema
 from aimatrix.store.pair_schema import PAIRS
 from aimatrix.store.schema import LOG
 from aimatrix.store.table_kind import TableKind
 
-_PARTITION = "date="
 _R = TypeVar("_R", WorkloadRecord, PairRecord)
 
 
@@ -45,7 +42,8 @@ class WorkloadStore:
         value that no reader would take.
         """
         tables = {
-            self.new_path(day, LOG): schema.to_table(own) for day, own in _by_date(records).items()
+            files.new_path(self.root, day, LOG): schema.to_table(own)
+            for day, own in _by_date(records).items()
         }
         self.put(tables | self._pair_tables(pairs))
         return max(tables, default=None)
@@ -56,14 +54,9 @@ class WorkloadStore:
 
     def _pair_tables(self, pairs: Sequence[PairRecord]) -> dict[Path, pa.Table]:
         return {
-            self.new_path(day, PAIRS): pair_schema.to_table(own)
+            files.new_path(self.root, day, PAIRS): pair_schema.to_table(own)
             for day, own in _by_date(pairs).items()
         }
-
-    def new_path(self, day: date, kind: TableKind) -> Path:
-        """A path that no file has, for windows that start on the UTC date ``day``."""
-        name = f"{kind.prefix}{uuid4().hex}.parquet"
-        return self.root / f"{_PARTITION}{day.isoformat()}" / name
 
     def put(self, tables: Mapping[Path, pa.Table]) -> None:
         """Write files of these paths, each whole or not at all, in the place of older ones.
@@ -75,9 +68,9 @@ class WorkloadStore:
             # all of them first: a batch that fails is appended again as a whole
             for path, table in tables.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                temporary = path.with_name(f".{path.name}.tmp")
+                temporary = files.temporary(path)
                 written.append((temporary, path))
-                _write(table, temporary)
+                files.write(table, temporary)
             for temporary, path in written:
                 os.replace(temporary, path)
         except OSError as error:
@@ -102,9 +95,9 @@ class WorkloadStore:
         app: a glob (``resnet*``). Raises InputError when the store is missing, empty, damaged or
         newer than this release, and when nothing is selected.
         """
-        reduced = LOG.reduce(self._select(LOG, since, until, app))
+        reduced = self._reduced(LOG, since, until, app)
         if not reduced.num_rows:
-            raise InputError(self._nothing_selected())
+            raise InputError(files.steadily(self.root, self._nothing_selected))
         return schema.to_records(reduced)
 
     def pairs(
@@ -118,43 +111,33 @@ class WorkloadStore:
         Empty when the store has none: older releases logged none. Raises InputError when the store
         is missing, damaged or newer than this release.
         """
-        return pair_schema.to_records(PAIRS.reduce(self._select(PAIRS, since, until, app)))
+        return pair_schema.to_records(self._reduced(PAIRS, since, until, app))
+
+    def _reduced(
+        self, kind: TableKind, since: datetime | None, until: datetime | None, app: str | None
+    ) -> pa.Table:
+        """The rows of the period, added up: all over again when a file is replaced meanwhile."""
+        since = None if since is None else _utc(since, "since")
+        until = None if until is None else _utc(until, "until")
+        return files.steadily(self.root, lambda: kind.reduce(self._select(kind, since, until, app)))
 
     def _select(
         self, kind: TableKind, since: datetime | None, until: datetime | None, app: str | None
     ) -> Iterator[pa.Table]:
-        since = None if since is None else _utc(since, "since")
-        until = None if until is None else _utc(until, "until")
         yield kind.schema.empty_table()
-        for path in self._files(kind):
-            table = _load(path, kind) if _may_hold(path, since, until) else None
-            if table is not None:
-                yield _rows(table, since, until, app)
-
-    def _files(self, kind: TableKind) -> list[Path]:
-        if not self.root.exists():
-            raise InputError(f"{self.root}: no such store; {self._mend()}")
-        if not self.root.is_dir():
-            raise InputError(f"{self.root}: is a file, not a store folder; {self._mend()}")
-        if not os.access(self.root, os.R_OK | os.X_OK):
-            raise InputError(f"{self.root}: cannot be read: Permission denied")
-        paths = self.root.glob(f"{_PARTITION}*/{kind.prefix}*.parquet")
-        others = (".",) if kind.prefix else (".", PAIRS.prefix)
-        return sorted(path for path in paths if not path.name.startswith(others))
-
-    def _mend(self) -> str:
-        return f"record one with: aimatrix monitor --store {self.root} -- COMMAND"
+        for table in files.tables(self.root, kind, since, until):
+            yield _rows(table, since, until, app)
 
     def _nothing_selected(self) -> str:
         starts: list[datetime] = []
         apps: set[str] = set()
-        for path in self._files(LOG):
-            table = _load(path, LOG)
-            if table is not None and table.num_rows:
+        for table in files.tables(self.root, LOG):
+            if table.num_rows:
                 starts += pc.min_max(table["window_start"]).as_py().values()
                 apps.update(pc.unique(table["app"]).to_pylist())
         if not starts:
-            return f"{self.root}: the store is empty; {self._mend()}"
+            mend = f"record one with: aimatrix monitor --store {self.root} -- COMMAND"
+            return f"{self.root}: the store is empty; {mend}"
         names = sorted(apps)
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""
         return (
@@ -175,58 +158,6 @@ def _by_date(records: Sequence[_R]) -> dict[date, list[_R]]:
     for record in records:
         by_date.setdefault(_utc(record.window_start, "window_start").date(), []).append(record)
     return dict(sorted(by_date.items()))
-
-
-def _write(table: pa.Table, path: Path) -> None:
-    with path.open("wb") as file:
-        pq.write_table(table, file, compression="zstd")
-        file.flush()
-        os.fsync(file.fileno())  # a name must not reach the disk before its content
-
-
-def _may_hold(path: Path, since: datetime | None, until: datetime | None) -> bool:
-    """Whether the folder's date allows for windows of the period."""
-    try:
-        day = date.fromisoformat(path.parent.name.removeprefix(_PARTITION))
-    except ValueError:
-        return False  # not a folder of ours
-    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return (since is None or start + timedelta(days=1) > since) and (until is None or start < until)
-
-
-def _load(path: Path, kind: TableKind) -> pa.Table | None:
-    """The checked rows of a file; None for a Parquet file of another kind."""
-    try:
-        with path.open("rb") as file:
-            parquet = pq.ParquetFile(file)
-            version = kind.version_of(parquet.schema_arrow.metadata)
-            if version is None:
-                return None
-            _check_version(path, version, kind)
-            kind.check_columns(parquet.schema_arrow, str(path))
-            table = kind.complete(parquet.read(columns=kind.names))
-            table.validate(full=True)  # a file may call any bytes text
-    except PermissionError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: is damaged and cannot be read; to go on without it, move it away or"
-            f" rename it to end in .bad ({_first_line(error)})"
-        ) from error
-    kind.check(table, str(path))
-    return pa.Table.from_arrays(table.columns, schema=kind.schema)
-
-
-def _check_version(path: Path, version: int, kind: TableKind) -> None:
-    if version > kind.version:
-        raise InputError(
-            f"{path}: field schema_version: {version} is newer than {kind.version}, the newest"
-            " that this release reads; upgrade aimatrix"
-        )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _rows(
