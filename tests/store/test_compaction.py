@@ -260,6 +260,22 @@ def test_a_file_that_says_strange_things_of_others_replaces_none(tmp_path: Path,
     assert outside.read_bytes() == b"precious"
 
 
+def test_a_file_that_another_program_removes_meanwhile_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(tmp_path, 1, 2)
+    groups = compaction._groups
+
+    def late(tables: Any) -> Any:
+        for path in parquet(tmp_path):
+            path.unlink()
+        return groups(tables)
+
+    monkeypatch.setattr(compaction, "_groups", late)
+    with pytest.raises(InputError, match="was removed by another program; compact again"):
+        aimatrix.store.compact(tmp_path)
+
+
 def test_what_a_crash_left_is_removed_after_a_day(tmp_path: Path) -> None:
     append(tmp_path, 1)
     old, new = (tmp_path / "date=2026-03-04" / f".{name}.parquet.tmp" for name in ("old", "new"))

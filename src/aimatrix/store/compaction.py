@@ -295,3 +295,5 @@ def _refusals(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"{root}: cannot be written: {error.strerror or error}") from error
+    except files.VanishedError as error:
+        raise InputError(f"{error}: was removed by another program; compact again") from error
