@@ -62,3 +62,10 @@ def test_what_cannot_be_laid_out_is_a_copy_of_as_many_bytes() -> None:
     assert torch_operators.stands_in(call)
     output = run(call)
     assert 2 * output.numel() * 4 == pytest.approx(ops.cost(call).bytes, rel=0.01)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", CALLS)
+def test_it_runs_in_less_than_float32(name: str, dtype: str) -> None:
+    """As autocast leaves it, in training too."""
+    run(CALLS[name].with_dtype(dtype))

@@ -20,7 +20,7 @@ from aimatrix.model.profile import Coverage, OperatorCount, Profile
 from aimatrix.ops.blocks import single
 from aimatrix.synthesis.condense import Mix, condense
 from aimatrix.synthesis.machines import MACHINES, seconds, sort_of
-from aimatrix.synthesis.mix import MOST_ERROR, synthesize_mix
+from aimatrix.synthesis.mix import MOST_ERROR, own_dtype, synthesize_mix
 from aimatrix.synthesis.widths import Target, find_widths
 
 
@@ -311,3 +311,18 @@ def test_a_compiler_joins_what_follows_but_no_second_product() -> None:
     assert (together[fuses] <= apart[fuses] - launch[fuses]).all()
     assert (together >= 2 * launch).all()
     assert (together[~fuses] >= apart[~fuses] - 1e-3 * apart[~fuses]).all()
+
+
+def cast(counts: dict[OpCall, int], dtype: str) -> list[tuple[Block, int]]:
+    return [(single(call.with_dtype(dtype)), count) for call, count in counts.items()]
+
+
+def test_a_mix_under_autocast_is_one_of_float32() -> None:
+    products, rest = {linear(128, 512, 512): 9}, {gelu(1, 128, 512): 9}
+    assert own_dtype([*cast(products, "bfloat16"), *cast(rest, "float32")]) == "float32"
+
+
+def test_a_mix_in_less_than_float32_is_one_of_that() -> None:
+    large, small = {linear(128, 4096, 4096): 9}, {gelu(1, 128): 1}
+    assert own_dtype([*cast(large, "bfloat16"), *cast(small, "float32")]) == "bfloat16"
+    assert own_dtype(cast(small, "int64")) == "float32"

@@ -53,12 +53,14 @@ class Normalization(Family):
         """Input, then scale, shift, mean and variance, as far as the kind reads them.
 
         Of a backward kind: the output's gradient, input, mean and reciprocal deviation, scale.
+        Moments stay float32 in less precise runs, and so does the scale beside them.
         """
         shape, width = call["input"], _width(call)
         kind = call.kind.removesuffix("_backward")
         if call.kind.endswith("_backward"):
-            size = width if kind == "batch_norm" else _rows(call)
-            return (activation(*shape), activation(*shape), *_moments(size), weight(width))
+            moments = _moments(width if kind == "batch_norm" else _rows(call))
+            scale = weight(width, dtype="float32")
+            return (activation(*shape), activation(*shape), *moments, scale)
         vectors = {"rms_norm": 1, "batch_norm": 4 if _reads_statistics(call) else 2}.get(kind, 2)
         return (activation(*shape), *[weight(width)] * vectors)
 

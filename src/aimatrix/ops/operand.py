@@ -27,9 +27,9 @@ def activation(*shape: int, dtype: str | None = None) -> Operand:
     return Operand("activation", shape, dtype)
 
 
-def weight(*shape: int) -> Operand:
+def weight(*shape: int, dtype: str | None = None) -> Operand:
     """A weight of that shape."""
-    return Operand("weight", shape)
+    return Operand("weight", shape, dtype)
 
 
 def index(count: int, bound: int) -> Operand:

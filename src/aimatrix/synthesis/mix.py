@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import count
 
 import numpy as np
 
+from aimatrix import ops
 from aimatrix.analysis.likeness import sizes_of_block
 from aimatrix.errors import InputError
 from aimatrix.model.block import Block
@@ -23,6 +25,8 @@ from aimatrix.synthesis.widths import Target, find_widths
 MOST_ERROR = 0.03
 #: operators that are left out, being together a smaller share of the mix's time than this
 NEGLIGIBLE = 1e-3
+#: share of a mix's bytes in float32 from which on it counts as written in it
+FLOAT32_SHARE = 0.05
 
 
 def synthesize_mix(
@@ -41,12 +45,28 @@ def synthesize_mix(
         raise InputError("the profile holds no operators; analyze the log again")
     return mix_of(
         counts,
-        dtype=profile.dtype,
+        dtype=own_dtype(counts),
         applications=profile.applications,
         digest=digest,
         reduction=reduction,
         seed=seed,
     )
+
+
+def own_dtype(counts: Sequence[tuple[Block, int]]) -> str:
+    """The dtype in which applications were written: what a platform runs in its own dtype.
+
+    That is float32 where enough is (`FLOAT32_SHARE` of the bytes of floating point): autocast casts
+    from there what it likes, on any platform. Else it is what moves the most bytes.
+    """
+    moved: Counter[str] = Counter()
+    for block, number in counts:
+        for call in block.calls:
+            if call.dtype.startswith(("float", "bfloat")):
+                moved[call.dtype] += number * ops.cost(call).bytes
+    if moved["float32"] >= FLOAT32_SHARE * moved.total():
+        return "float32"
+    return max(sorted(moved), key=lambda dtype: moved[dtype])
 
 
 def mix_of(
