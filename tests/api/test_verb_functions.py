@@ -10,6 +10,8 @@ import pytest
 import aimatrix
 from aimatrix.analysis.profile import build_profile
 from aimatrix.errors import InputError
+from aimatrix.model.calls import OpCall
+from aimatrix.model.mix import MixBenchmark
 from aimatrix.model.workload import WorkloadRecord
 from aimatrix.ops.convolution import conv2d
 from aimatrix.store import documents
@@ -97,3 +99,19 @@ def test_a_specification_that_states_other_work_than_it_does_is_refused(tmp_path
     (tmp_path / "benchmark.json").write_text(text.replace(f'"macs": {layer.macs}', '"macs": 7', 1))
     with pytest.raises(InputError, match=r"field stages\.0\.layers\.0\.macs: states 7 where"):
         aimatrix.run(tmp_path, backend="null")
+
+
+def test_where_convolutions_do_little_the_benchmark_is_of_all_operators(
+    store: str, tmp_path: Path
+) -> None:
+    from datetime import UTC, datetime
+
+    attributes = {"batch": 1, "m": 512, "n": 1024, "k": 1024, "bias": True}
+    call = OpCall.create("matmul", "linear", attributes)
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    few = [WorkloadRecord(call, "aten::linear", "app", "host", start, 60.0, 100)]
+    WorkloadStore(Path(store)).append(few)
+    aimatrix.analyze(store, output=tmp_path / "p.json")
+    made = aimatrix.synthesize(tmp_path / "p.json", tmp_path / "bench").benchmark
+    assert isinstance(made, MixBenchmark)
+    assert {stage.calls[0].family for stage in made.stages} >= {"matmul"}

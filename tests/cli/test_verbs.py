@@ -242,10 +242,27 @@ def test_a_mix_from_the_log_to_its_errors(finished: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("words", "form"),
+    [
+        ((), "convolutions"),
+        (("--search", "poster"), "convolutions"),
+        (("--reduction", "2"), "mix"),
+        (("--form", "mix"), "mix"),
+    ],
+)
+def test_the_form_is_what_most_of_the_work_or_a_wish_asks_for(
+    finished: Path, tmp_path: Path, words: tuple[str, ...], form: str
+) -> None:
+    arguments = (finished / "profile.json", "-o", tmp_path / "made", *words, "--json")
+    made = aimatrix("synthesize", *arguments, folder=finished)
+    assert json.loads(made.out)["form"] == form, made.err
+
+
+@pytest.mark.parametrize(
     ("words", "told"),
     [
         (("--form", "network"), "form is 'network'; it has to be one of convolutions, mix"),
-        (("--reduction", "20"), "reduction is 20; it is of a mix alone"),
+        (("--form", "convolutions", "--reduction", "20"), "reduction is 20; it is of a mix alone"),
         (("--form", "mix", "--reduction", "0.5"), "at least 1 and at most 1000"),
         (("--form", "mix", "--reduction", "nan"), "at least 1 and at most 1000"),
     ],

@@ -87,22 +87,25 @@ def synthesize(
     profile: FilePath,
     output: FilePath,
     *,
-    form: str = "convolutions",
+    form: str | None = None,
     reduction: float | None = None,
-    search: str = "default",
+    search: str | None = None,
     seed: int = 0,
     on_stage: Callable[[Stage], None] | None = None,
 ) -> Synthesized:
     """Make the benchmark of the profile in a file, and write its folder to ``output``.
 
-    form: ``mix`` for all operators; ``convolutions`` for these alone, as one network, the poster's
-    form. reduction: of a mix, how many times shorter than a round of it a pass is to be, by the
-    imagined machines; by default as short as its own estimate of its error allows. search,
-    on_stage: of convolutions.
+    form: ``mix`` for all operators; ``convolutions`` for 2-D ones alone, as one network, the
+    poster's form; by default that one where these do most of the MACs, and a mix elsewhere.
+    reduction: of a mix, and a wish for one: how many times shorter than a round of it a pass is to
+    be, by the imagined machines; by default as short as its own estimate of its error allows.
+    search, on_stage: of convolutions, and a wish for these.
     Raises InputError for a profile that cannot be read or holds nothing of the form, for a form
     or a reduction that there is not, and for a folder that holds something else than a benchmark.
     """
-    if form not in FORMS:
+    if form is None:
+        form = "mix" if reduction is not None else "convolutions" if search else None
+    if form not in (*FORMS, None):
         raise InputError(f"form is {form!r}; it has to be one of {', '.join(FORMS)}")
     if reduction is not None and not (form == "mix" and 1 <= reduction <= MOST_REDUCTION):
         raise InputError(
@@ -113,7 +116,7 @@ def synthesize(
     _check_folder(output)
     source = documents.load(Profile, Path(profile))
     digest = documents.digest(source)
-    if form == "mix":
+    if (form or _usual_form(source)) == "mix":
         start = perf_counter()
         mix = synthesize_mix(source, digest, reduction=reduction, seed=seed)
         synthesized = Synthesized(mix, perf_counter() - start)
@@ -122,7 +125,7 @@ def synthesize(
     from aimatrix.backends import onnx_model  # takes onnx, which no other verb needs
 
     benchmark, seconds = synthesize_benchmark(
-        source, digest, search=search, seed=seed, on_stage=on_stage
+        source, digest, search=search or "default", seed=seed, on_stage=on_stage
     )
     files = {
         "model.onnx": onnx_model.export(benchmark),
@@ -131,6 +134,13 @@ def synthesize(
     }
     _write_folder(output, benchmark, files)
     return Synthesized(benchmark, seconds)
+
+
+def _usual_form(profile: Profile) -> str:
+    """Convolutions where these do most of the MACs, as in the poster's networks."""
+    grouped = sum(group.macs for group in profile.groups)
+    other = sum(work.macs or 0 for work in profile.other)
+    return "convolutions" if grouped > other or not profile.operators else "mix"
 
 
 def _mix_files(mix: MixBenchmark) -> dict[str, bytes]:

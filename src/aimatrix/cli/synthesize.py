@@ -20,8 +20,10 @@ def command(
         ..., "-o", "--output", help="Folder of the benchmark.", show_default=False
     ),
     form: str = typer.Option(
-        "convolutions",
-        help="mix for all operators, or convolutions for these alone, as one network.",
+        None,
+        help="mix for all operators, or convolutions for these alone, as one network; if not given,"
+        " convolutions where 2-D ones do most of the MACs, and mix elsewhere or with --reduction.",
+        show_default=False,
     ),
     reduction: float = typer.Option(
         None,
@@ -30,8 +32,9 @@ def command(
         show_default=False,
     ),
     search: str = typer.Option(
-        "default",
+        None,
         help="Of convolutions: default, or poster for the genetic algorithm of the poster.",
+        show_default=False,
     ),
     seed: int = typer.Option(0, min=0, help="The same seed gives the same benchmark, bit for bit."),
     as_json: bool = Json,
@@ -79,6 +82,7 @@ def _document(benchmark: Benchmark | MixBenchmark) -> dict[str, Any]:
         return _mix_document(benchmark)
     synthesis = benchmark.synthesis
     return {
+        "form": "convolutions",
         "search": synthesis.search,
         "seed": synthesis.seed,
         "terms": synthesis.terms,
@@ -90,6 +94,7 @@ def _document(benchmark: Benchmark | MixBenchmark) -> dict[str, Any]:
 def _mix_document(benchmark: MixBenchmark) -> dict[str, Any]:
     synthesis = benchmark.synthesis
     return {
+        "form": "mix",
         "seed": synthesis.seed,
         "rounds": synthesis.rounds,
         "estimated_error_percent": 100 * synthesis.estimated_error,
