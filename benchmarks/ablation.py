@@ -38,7 +38,7 @@ from aimatrix.validation.suite import load_application
 
 HERE = Path(__file__).parent
 PLATFORMS = ("torch::1", "torch::2", "torch:bfloat16:1", "onnxruntime::1")
-REDUCTION = 13.0
+REDUCTION = 18.0
 
 Counts = list[tuple[Any, int]]
 
@@ -52,16 +52,6 @@ def imagined(change: Callable[[machines.Machine], machines.Machine]) -> Iterator
 
 
 @contextmanager
-def without_launches() -> Iterator[None]:
-    """Work alone, in MACs and bytes: no call costs anything."""
-    with (
-        imagined(lambda machine: replace(machine, launch=1e-9)),
-        patch.object(condense, "DOUBT_OF_LAUNCH", 0.0),
-    ):
-        yield
-
-
-@contextmanager
 def one_size() -> Iterator[None]:
     """Groups of like operators however far apart, as if they were of one size."""
     with patch.object(condense, "MOST_APART", 99.0), patch.object(condense, "DOUBT_OF_OCTAVE", 0.0):
@@ -71,8 +61,7 @@ def one_size() -> Iterator[None]:
 #: what is left out -> how. Of the machines, what has no share in a time is as good as left out.
 WITHOUT: dict[str, Callable[[], Any]] = {
     "nothing": ExitStack,
-    "launches (calls)": without_launches,
-    "the doubt of launches": lambda: patch.object(condense, "DOUBT_OF_LAUNCH", 0.0),
+    "launches (calls)": lambda: imagined(lambda machine: replace(machine, launch=1e-9)),
     "bytes": lambda: imagined(
         lambda m: replace(m, bandwidth=1e6 * m.bandwidth, ridge=1e-6 * m.ridge)
     ),

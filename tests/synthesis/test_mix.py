@@ -195,17 +195,6 @@ def test_rounds_are_counted_by_operators_however_they_are_split_into_blocks() ->
     assert Mix([(joined, 7), (single(product), 3), (single(follows), 3)]).rounds == 10
 
 
-def test_launches_that_a_mix_does_not_have_cost_fidelity() -> None:
-    mix = Mix([(single(linear(512, 1024, 1024)), 10)])
-    (cluster,) = next(iter(condense(mix))).clusters
-    assert cluster.launched == pytest.approx(0, abs=1e-12)
-    # half of the rows take half of the time and launch twice as often
-    smaller = mix.shrunk(cluster, single(linear(256, 1024, 1024)), 0.0)
-    least = mix.shrunk(cluster, single(linear(64, 1024, 1024)), 0.0)
-    assert 0 < smaller.launched < least.launched / 3
-    assert smaller.cost < least.cost
-
-
 def test_equal_operators_keep_the_sizes_that_are_not_repeated() -> None:
     attributes = {"steps": 100, "batch": 2, "rows": 200, "input_size": 1312, "hidden_size": 256}
     more = {"proj_size": 0, "layers": 3, "bidirectional": True, "bias": True}

@@ -9,8 +9,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
 
-from aimatrix import backends, reference
-from aimatrix.analysis.profile import build_profile
+from aimatrix import backends, ops, reference
+from aimatrix.analysis.profile import build_profile, is_grouped
 from aimatrix.api.watching import DEFAULT_STORE, FilePath
 from aimatrix.benchmark.check import check_mix, check_work
 from aimatrix.benchmark.folder import mix_readme_text, model_source, readme_text
@@ -138,9 +138,10 @@ def synthesize(
 
 def _usual_form(profile: Profile) -> str:
     """Convolutions where these do most of the MACs, as in the poster's networks."""
-    grouped = sum(group.macs for group in profile.groups)
-    other = sum(work.macs or 0 for work in profile.other)
-    return "convolutions" if grouped > other or not profile.operators else "mix"
+    macs = [(item.call, item.calls * (ops.cost(item.call).macs or 0)) for item in profile.operators]
+    grouped = sum(each for call, each in macs if is_grouped(call))
+    mostly = grouped and 2 * grouped >= sum(each for _, each in macs)
+    return "convolutions" if mostly or not macs else "mix"
 
 
 def _mix_files(mix: MixBenchmark) -> dict[str, bytes]:

@@ -21,7 +21,6 @@ from aimatrix.analysis.likeness import (
     Key,
     apart,
     kind_of_block,
-    launches,
     leader_of,
     sizes,
     sizes_of_block,
@@ -29,7 +28,7 @@ from aimatrix.analysis.likeness import (
 from aimatrix.model.block import Block
 from aimatrix.model.calls import OpCall
 from aimatrix.ops import blocks
-from aimatrix.synthesis.machines import Array, seconds, sort_of, times, times_on_each
+from aimatrix.synthesis.machines import Array, seconds, sort_of, times_on_each
 
 #: seconds that a stage is to take at least, on the slowest imagined machines: clocks and the
 #: dispatch of a stage have to be small beside it
@@ -48,9 +47,6 @@ DOUBT_OF_REPETITIONS = 0.01
 DOUBT_OF_WIDTH = 0.06
 DOUBT_OF_OCTAVE = 0.02
 DOUBT_OF_STRUCTURE = 0.03
-#: seconds that a launch may take on a processor beside what is imagined: to part and join threads,
-#: to look up a kernel, to bring numbers into its layout
-DOUBT_OF_LAUNCH = 30e-6
 #: the power with which a cluster's cost counts: as they miss by chance too, in both directions, one
 #: large miss is worse than many small ones
 SEVERITY = 1.5
@@ -94,14 +90,11 @@ class Cluster:
     #: seconds of all members in a round and of one ``block``, on each imagined machine
     seconds: Array
     each: Array
-    #: what the launches of all executions beyond those of all members may take on a processor
-    #: beside what is imagined, as a share of the mix's time
-    launched: float
 
     @property
     def cost(self) -> float:
         """The share of the mix's time by which the cluster may miss it, on the worst machine."""
-        return float(np.abs(self.miss).max()) + self.doubt + abs(self.launched)
+        return float(np.abs(self.miss).max()) + self.doubt
 
     @property
     def members_share(self) -> float:
@@ -134,7 +127,6 @@ class Mix:
         self.rounds = _rounds(counted)
         a_round = each * np.array([number / self.rounds for number in numbers])
         self.seconds: Array = a_round.sum(axis=1)
-        self._fastest = float(self.seconds[sort_of("cpu")].min())
         shares = (a_round / self.seconds[:, None]).mean(axis=0)
         self.members = [
             Member(block, number, each[:, index], float(shares[index]))
@@ -184,11 +176,8 @@ class Mix:
         multiplicity = times_on_each(total, once)
         share = float((once / self.seconds).mean())
         miss = (multiplicity * once - total) / self.seconds
-        executed = float(times(total, each, sort_of("cpu"))) * _launches(block)
-        meant = sum(member.count * _launches(member.block) for member in members) / self.rounds
-        launched = DOUBT_OF_LAUNCH * (executed - meant) / self._fastest
         return Cluster(
-            members, center, block, repeats, multiplicity, share, miss, doubt, total, each, launched
+            members, center, block, repeats, multiplicity, share, miss, doubt, total, each
         )
 
 
@@ -241,8 +230,7 @@ class _Steps:
         on = sort_of("cpu")
         reduction = float(np.exp(np.log(self._mix.seconds[on] / self._pass[on]).mean()))
         doubts = [cluster.doubt for cluster in self._clusters.values()]
-        launched = sum(cluster.launched for cluster in self._clusters.values())
-        error = float(np.abs(self._miss).max()) + hypot(*doubts) + abs(launched)
+        error = float(np.abs(self._miss).max()) + hypot(*doubts)
         return Condensed(tuple(self._clusters.values()), error, reduction)
 
     def take(self) -> bool:
@@ -358,11 +346,6 @@ def _halved(block: Block) -> Iterator[tuple[Block, float]]:
                 # one alone is often done in another way than many
                 even = repeats and width // 2 > 1
                 yield smaller, DOUBT_OF_REPETITIONS if even else DOUBT_OF_WIDTH
-
-
-@cache
-def _launches(block: Block) -> float:
-    return sum(launches(call) for call in block.calls)
 
 
 def _order(cluster: Cluster) -> tuple[float, tuple[str, ...]]:
