@@ -47,8 +47,8 @@ validation: $(DEMO)/profile.json
 	  -o $(DEMO)/results/validation.json
 	$(BIN)/aimatrix report $(DEMO) --published -o $(DEMO)/report.html
 
-# benchmarks of a mix against 21 real applications on nine CPU platforms, with what others do beside
-# it; some 45 minutes. benchmarks/results/fidelity.json and .html
+# benchmarks of a mix against 21 real applications on eleven CPU platforms, with what others do beside
+# it; more than an hour. benchmarks/results/fidelity.json and .html
 fidelity: $(VENV)/dev.stamp $(VENV)/native.stamp
 	$(BIN)/python benchmarks/fidelity.py
 
