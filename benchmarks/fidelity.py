@@ -360,10 +360,11 @@ def poster_form(plan: Plan, platforms: Sequence[str]) -> Validation | None:
     tell("making and measuring the poster's form")
     folder = plan.work / "poster"
     try:
-        benchmark = aimatrix.synthesize(plan.work / "profile.json", folder).benchmark
+        made = aimatrix.synthesize(plan.work / "profile.json", folder, form="convolutions")
     except AimatrixError as error:  # there may be no convolution
         tell(f"there is no poster's form of it: {error}")
         return None
+    benchmark = made.benchmark
     assert isinstance(benchmark, Benchmark)  # as the form says
     weights = [
         item.model_copy(update={"weight": float(inferences(item.weight))})

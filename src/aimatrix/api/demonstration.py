@@ -88,7 +88,7 @@ def demo(
     )
     on_step("synthesizing the benchmark")
     folder = output / "benchmark"
-    made = verbs.synthesize(output / "profile.json", folder)
+    made = verbs.synthesize(output / "profile.json", folder, form="convolutions")
     assert isinstance(made.benchmark, Benchmark)  # and no mix, which was not asked for
     _run_everywhere(folder, results, on_step)
     suite = output / "suite.toml"
