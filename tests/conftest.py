@@ -12,6 +12,11 @@ from aimatrix.monitoring.native import ensure
 from benchmark_builders import make_benchmark, make_layer, make_stage
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that run JAX come last: it leaves threads behind, and other tests fork."""
+    items.sort(key=lambda item: item.path.parent.name == "backends" and "jax" in item.nodeid)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def native_capture() -> None:
     """Have the library built before any test: a monitor that builds it says so on its output."""
