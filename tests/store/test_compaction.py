@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
@@ -302,6 +303,23 @@ def test_pruning_removes_what_starts_before_a_moment_and_nothing_else(tmp_path: 
     }
     assert not (tmp_path / "date=2026-03-04").exists()
     assert len(WorkloadStore(tmp_path).pairs()) == 3
+
+
+def test_pruning_a_replacement_brings_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a file that has grown since it was replaced, only what it has more was data."""
+    append(tmp_path, 1, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        aimatrix.store.compact(tmp_path)
+    grown = next(path for path in parquet(tmp_path) if "-" not in path.name)
+    table = pq.read_table(grown)
+    later = schema.to_table([record(3, NOON + 9 * MINUTE)])
+    pq.write_table(pa.concat_tables([table, later]), grown)
+    assert found(tmp_path) == once(1, 2, 3)
+    aimatrix.store.prune(tmp_path, NOON + MINUTE)
+    assert found(tmp_path) == once(3)
 
 
 @settings(max_examples=30, deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -108,6 +109,16 @@ class Backend(ABC):
                 f"the backend {self.name} fails at it: {type(error).__name__}: {first_line(error)}"
             ) from error
         return prepared
+
+
+def device_of(platform: Platform) -> tuple[str, int]:
+    """``cuda:1`` as its type and number. Raises UnsupportedError for any other spelling."""
+    device = re.fullmatch(r"(\w+)(?::([0-9]{1,3}))?", platform.device)
+    if device is None:
+        raise UnsupportedError(
+            f"{platform.device!r} is not a device; write it as cpu, cuda or cuda:1"
+        )
+    return device[1], int(device[2] or 0)
 
 
 def first_line(error: BaseException) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -65,3 +66,40 @@ class BoundMix(BoundPass):
         """Of the last stage alone: what an application computes it soon lets go of."""
         self.run()
         return self._parts[-1][1].outputs()
+
+
+class Chain(Pass):
+    """The stages of a benchmark of convolutions, each a model that takes what the last one gave.
+
+    models: of each, what makes of values its means and, but for the last one, what it hands on;
+    it waits for the device. array: a value on the host.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Callable[[Sequence[Any]], list[Any]]],
+        x: Any,
+        array: Callable[[Any], np.ndarray],
+    ) -> None:
+        self._models, self._x, self._array = models, x, array
+
+    def run(self) -> list[float]:
+        """As `Pass.run`."""
+        return self._run()[0]
+
+    def outputs(self) -> list[np.ndarray]:
+        """As `Pass.outputs`."""
+        means = [self._array(each) for each in self._run()[1]]
+        return [np.concatenate(means, axis=1)]
+
+    def _run(self) -> tuple[list[float], list[Any]]:
+        x, seconds, means = self._x, [], []
+        before = perf_counter()
+        for model in self._models:
+            stage_means, *following = model([x])
+            after = perf_counter()
+            seconds.append(after - before)
+            before = after
+            means.append(stage_means)
+            x = following[0] if following else None
+        return seconds, means

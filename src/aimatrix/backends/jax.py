@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aimatrix.backends.backend import Backend, Pass, first_line
-from aimatrix.backends.bound import Bound, BoundMix, BoundPass
+from aimatrix.backends.backend import Backend, Pass, device_of, first_line
+from aimatrix.backends.bound import Bound, BoundMix, BoundPass, Chain
 from aimatrix.backends.environment import cores, host_environment
 from aimatrix.backends.loose import operands, runs
 from aimatrix.backends.onnx_export import check_module, exported
@@ -89,7 +88,8 @@ class Jax(Backend):
             plans = layout.plan(benchmark.stages)
             models = [export_stage(benchmark, plan, last=plan is plans[-1]) for plan in plans]
             programs = [_program(model, platform) for model in models]
-            return _StagePass(programs, layout.example_input(benchmark))
+            x = programs[0].place(layout.example_input(benchmark))
+            return Chain([each.run for each in programs], x, _array)
 
         self.check(platform)
         return self.tried(make)
@@ -200,30 +200,7 @@ class _Part(Bound):
 
     def outputs(self) -> list[np.ndarray]:
         """As `Bound.outputs`."""
-        return [np.asarray(output, np.float32) for output in self._outputs]
-
-
-class _StagePass(Pass):
-    def __init__(self, programs: Sequence[_Program], x: np.ndarray) -> None:
-        self._programs, self._x = programs, programs[0].place(x)
-
-    def run(self) -> list[float]:
-        return self._run()[0]
-
-    def outputs(self) -> list[np.ndarray]:
-        return [np.concatenate([np.asarray(x, np.float32) for x in self._run()[1]], axis=1)]
-
-    def _run(self) -> tuple[list[float], list[Any]]:
-        x, seconds, means = self._x, [], []
-        before = perf_counter()
-        for program in self._programs:
-            stage_means, *following = program.run([x])
-            after = perf_counter()
-            seconds.append(after - before)
-            before = after
-            means.append(stage_means)
-            x = following[0] if following else None
-        return seconds, means
+        return [_array(output) for output in self._outputs]
 
 
 def _program(
@@ -258,6 +235,10 @@ def _nothing(weights: Sequence[Any], *inputs: Any) -> Any:
     return jnp.zeros(())
 
 
+def _array(value: Any) -> np.ndarray:
+    return np.asarray(value, np.float32)
+
+
 def _median_seconds(run: Callable[[], Any]) -> float:
     run()
     seconds = []
@@ -272,14 +253,13 @@ def _device(platform: Platform) -> Any:
     """JAX's device of a name such as ``cuda:1``. Raises UnsupportedError where it has none."""
     import jax
 
-    named = re.fullmatch(r"(\w+)(?::([0-9]{1,3}))?", platform.device)
+    kind, number = device_of(platform)
     try:
-        devices = jax.devices(named[1]) if named else []
+        devices = jax.devices(kind)
     except RuntimeError as error:
         raise UnsupportedError(
             f"jax {jax.__version__} here has no device {platform.device!r}: {first_line(error)}"
         ) from error
-    number = int(named[2] or 0) if named else 0
     if number >= len(devices):
         raise UnsupportedError(
             f"{platform.device!r} is not a device of jax {jax.__version__} here; it has"

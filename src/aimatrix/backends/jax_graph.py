@@ -84,9 +84,6 @@ class JaxModel:
         for node in nodes:
             if all(name in known for name in node.input if name):
                 self._run(node, known)
-                for name in node.output:
-                    if name in known:
-                        known[name] = np.asarray(known[name])
             else:
                 left.append(node)
         return left

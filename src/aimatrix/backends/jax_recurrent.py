@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from aimatrix.backends.jax_rule import Array
 from aimatrix.errors import UnsupportedError
 
-Array = Any
 #: of states, what the input gives, the weight R and the bias of R of a step: the states after it
 Step = Callable[[tuple[Array, ...], Array, Array, Array], tuple[Array, ...]]
 

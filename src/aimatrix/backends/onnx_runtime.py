@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aimatrix.backends.backend import Backend, Pass
-from aimatrix.backends.bound import Bound, BoundMix
+from aimatrix.backends.backend import Backend, Pass, device_of
+from aimatrix.backends.bound import Bound, BoundMix, Chain
 from aimatrix.backends.environment import host_environment
 from aimatrix.backends.loose import operands, runs
 from aimatrix.backends.onnx_export import check_module, exported
@@ -71,7 +70,7 @@ class OnnxRuntime(Backend):
                 f"the backend onnxruntime runs {' and '.join(_DTYPES)}: it has no {platform.dtype}"
                 " convolution for the CPU and would measure its casts to float32"
             )
-        device, _ = _place(platform)
+        device, _ = device_of(platform)
         if _is_quantized(platform) and device != "cpu":
             raise UnsupportedError("the backend onnxruntime runs int8 on the device cpu only")
         if _PROVIDERS.get(device) not in onnxruntime.get_available_providers():
@@ -87,7 +86,7 @@ class OnnxRuntime(Backend):
         return {
             **host_environment(platform),
             "framework": f"onnxruntime {onnxruntime.__version__}",
-            "provider": _PROVIDERS[_place(platform)[0]],
+            "provider": _PROVIDERS[device_of(platform)[0]],
         }
 
     def prepare(self, benchmark: Benchmark, platform: Platform) -> Pass:
@@ -96,15 +95,14 @@ class OnnxRuntime(Backend):
 
         self._check_convolutions(platform)
         plans = layout.plan(benchmark.stages)
-        return self.tried(
-            lambda: _StagePass(
-                [
-                    _Session(export_stage(benchmark, plan, last=plan is plans[-1]), platform)
-                    for plan in plans
-                ],
-                layout.example_input(benchmark),
-            )
-        )
+
+        def make() -> Pass:
+            models = [export_stage(benchmark, plan, last=plan is plans[-1]) for plan in plans]
+            sessions = [_Session(model, platform) for model in models]
+            x = sessions[0].place(layout.example_input(benchmark))
+            return Chain([each.run for each in sessions], x, lambda value: value.numpy())
+
+        return self.tried(make)
 
     def prepare_mix(self, benchmark: MixBenchmark, platform: Platform) -> Pass:
         """One session per stage; stages that train are missing."""
@@ -181,7 +179,7 @@ class _Session:
             options.enable_profiling, options.profile_file_prefix = True, str(profile)
         given = {name: _shared(array) for name, array in (weights or {}).items()}
         options.add_external_initializers(list(given), list(given.values()))
-        self._device, self._index = _place(platform)
+        self._device, self._index = device_of(platform)
         provider = (_PROVIDERS[self._device], _provider_options(self._device, self._index))
         self.session = onnxruntime.InferenceSession(model, options, providers=[provider])
         self.input_names = [value.name for value in self.session.get_inputs()]
@@ -238,30 +236,6 @@ class _BoundSession(Bound):
         return [value.numpy().astype(np.float32) for value in self._binding.get_outputs()]
 
 
-class _StagePass(Pass):
-    def __init__(self, sessions: list[_Session], x: np.ndarray) -> None:
-        self._sessions = sessions
-        self._x = sessions[0].place(x)
-
-    def run(self) -> list[float]:
-        return self._run()[0]
-
-    def outputs(self) -> list[np.ndarray]:
-        return [np.concatenate([means.numpy() for means in self._run()[1]], axis=1)]
-
-    def _run(self) -> tuple[list[float], list[Any]]:
-        x, seconds, means = self._x, [], []
-        before = perf_counter()
-        for session in self._sessions:
-            stage_means, *following = session.run([x])
-            after = perf_counter()
-            seconds.append(after - before)
-            before = after
-            means.append(stage_means)
-            x = following[0] if following else None
-        return seconds, means
-
-
 class _LoosePass(Pass):
     def __init__(self, prepared: list[tuple[int, _Session, list[Any]]]) -> None:
         self._prepared = prepared
@@ -295,16 +269,6 @@ class _ApplicationPass(Pass):
 
     def outputs(self) -> list[np.ndarray]:
         return [output.numpy() for output in self._session.run(self._values)]
-
-
-def _place(platform: Platform) -> tuple[str, int]:
-    """``cuda:1`` as its type and number. Raises UnsupportedError for any other spelling."""
-    device = re.fullmatch(r"(\w+)(?::([0-9]{1,3}))?", platform.device)
-    if device is None:
-        raise UnsupportedError(
-            f"{platform.device!r} is not a device; write it as cpu, cuda or cuda:1"
-        )
-    return device[1], int(device[2] or 0)
 
 
 def _is_quantized(platform: Platform) -> bool:

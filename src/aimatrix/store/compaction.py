@@ -132,8 +132,10 @@ def _prune_folder(folder: Path, kind: TableKind, before: datetime) -> Pruned:
         )
         if kept.num_rows == rows:
             continue
-        if kept.num_rows:
-            _write_replacement(folder, kind, [kept], {part.path.name: part.first + rows})
+        taken = {part.path.name: part.first + rows}
+        # what it replaces and has grown since must not be data again as a whole
+        if kept.num_rows or _inherited(folder, taken):
+            _write_replacement(folder, kind, [kept], taken)
         part.path.unlink()
         done += Pruned(files=int(not kept.num_rows), rows=rows - kept.num_rows)
     return done
